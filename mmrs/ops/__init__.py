@@ -1,1 +1,1 @@
-
+"""Pure tensor functions: the mathematics of the papers, without state."""
