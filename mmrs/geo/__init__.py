@@ -1,1 +1,2 @@
 
+"""Rasters, windows and class maps; no torch, no MMEngine."""

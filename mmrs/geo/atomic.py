@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all.
+
+Measured: GeoTIFFs written in place and killed half-way open without complaint and hold zeros, and
+a full disk is often not reported by the write.  So: a temporary file beside the target, read back,
+flushed to the disk, renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mmrs.errors import OutputError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Write to the path that this yields; it becomes ``path`` when the block ends well.
+
+    Checks of the written file belong at the end of the block: an error there, as any other,
+    removes the temporary file and leaves what ``path`` held.  Missing folders are made.
+
+    Args:
+        path: The file to make or replace.
+
+    Yields:
+        A free name in the same folder (a rename across file systems is not atomic), with the
+        same suffix (writers choose the format by it).
+
+    Raises:
+        OutputError: If the folder cannot be made or written, or the file cannot be flushed.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError("is a folder", where=target, fix="name a file to write")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make its folder ({error.strerror})",
+            where=target,
+            fix="choose a place that can be written",
+        ) from error
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError(
+            f"no permission to write in {target.parent}", where=target, fix="choose another place"
+        )
+    temporary = target.with_name(
+        f".{target.stem[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}"
+    )
+    try:
+        yield temporary
+        _flush(temporary, target)
+        os.replace(temporary, target)
+        _flush_folder(target.parent)
+    finally:
+        for leftover in (temporary, Path(f"{temporary}.aux.xml"), Path(f"{temporary}.msk")):
+            leftover.unlink(missing_ok=True)
+
+
+def _flush(temporary: Path, target: Path) -> None:
+    try:
+        handle = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be flushed to the disk ({error.strerror})",
+            where=target,
+            fix="free space on the disk",
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    # makes the rename itself durable; some systems cannot open a folder, and need no flush
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,217 @@
+"""Reading pictures and scenes: pixels by window, what is valid, and where on Earth they lie."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterioWindow
+
+from mmrs.errors import DataError
+from mmrs.geo.windows import Window
+
+# VRT and network drivers are left out: a scene must not reach for other files
+DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "ENVI")
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where a raster lies: whatever of CRS, grid, control points and RPCs it carries.
+
+    Attributes:
+        crs: Coordinate reference system of ``transform``, or None.
+        transform: Pixel (column, row) -> CRS coordinates, rotation and shear included; None
+            where the file has none.
+        gcps: Ground control points, often of scenes not yet rectified.
+        gcps_crs: Coordinate reference system of the control points.
+        rpcs: Rational polynomial coefficients, as rasterio holds them.
+    """
+
+    crs: Any = None
+    transform: Affine | None = None
+    gcps: tuple[Any, ...] = ()
+    gcps_crs: Any = None
+    rpcs: Any = None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing says where the raster lies on Earth."""
+        on_grid = self.crs is not None and self.transform is not None
+        return not (on_grid or self.gcps or self.rpcs is not None)
+
+    @property
+    def gsd(self) -> float | None:
+        """Length of a pixel's side in units of the CRS (metres if projected), or None."""
+        if self.transform is None:
+            return None
+        return float(abs(self.transform.determinant) ** 0.5)
+
+
+class Raster:
+    """A raster opened for reading; use it in a ``with`` block.
+
+    Args:
+        path: GeoTIFF, PNG, JPEG, JPEG 2000, ...
+
+    Attributes:
+        height: Rows.
+        width: Columns.
+        count: Bands of data; an alpha band is validity, not data.
+        dtype: NumPy's name of the pixel type.
+        georeference: Where it lies.
+        has_invalid: Whether some pixels may be nodata, masked or transparent.
+
+    Raises:
+        DataError: If the file is missing, is not a raster, or its bands differ in type.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._dataset = _open(self.path)
+        if len(set(self._dataset.dtypes)) > 1:
+            raise DataError(
+                f"bands of different types: {', '.join(self._dataset.dtypes)}",
+                where=path,
+                fix="convert them to one type",
+            )
+        is_alpha = [interp == ColorInterp.alpha for interp in self._dataset.colorinterp]
+        self._bands = [index + 1 for index, alpha in enumerate(is_alpha) if not alpha]
+        self.height: int = self._dataset.height
+        self.width: int = self._dataset.width
+        self.count = len(self._bands)
+        self.dtype: str = self._dataset.dtypes[0]
+        self.georeference = _georeference(self._dataset)
+        flags = [self._dataset.mask_flag_enums[band - 1] for band in self._bands]
+        self._is_float = np.issubdtype(np.dtype(self.dtype), np.floating)
+        self.has_invalid = self._is_float or any(MaskFlags.all_valid not in flag for flag in flags)
+
+    def __enter__(self) -> Raster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._dataset.close()
+
+    @property
+    def full(self) -> Window:
+        """The window of all pixels."""
+        return Window(0, 0, self.height, self.width)
+
+    def read(self, window: Window | None = None) -> NDArray[Any]:
+        """Pixels of a window, (h, w, count) in the file's band order and type.
+
+        Raises:
+            DataError: If the file is damaged there.
+        """
+        return np.ascontiguousarray(
+            np.moveaxis(self._read(window or self.full, self._bands), 0, -1)
+        )
+
+    def read_valid(self, window: Window | None = None) -> NDArray[np.bool_]:
+        """Which pixels of a window hold data, (h, w).
+
+        Nodata means that every band holds the nodata value (one dark band alone is data);
+        a NaN in any band is nodata too; masks and alpha (0) count as they are.
+
+        Raises:
+            DataError: If the file is damaged there.
+        """
+        window = window or self.full
+        if not self.has_invalid:
+            return np.ones((window.height, window.width), dtype=bool)
+        valid: NDArray[np.bool_] = self._read(window, None) > 0
+        if self._is_float:
+            valid &= ~np.isnan(self._read(window, self._bands)).any(axis=0)
+        return valid
+
+    def read_preview(self, max_side: int, *, smooth: bool = True) -> NDArray[Any]:
+        """The whole raster shrunk to at most ``max_side`` pixels a side, (h, w, count).
+
+        Args:
+            max_side: Longest side of the result, in pixels.
+            smooth: Average the pixels, else take the nearest (class maps need that).
+        """
+        scale = min(1.0, max_side / max(self.height, self.width))
+        shape = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
+        resampling = Resampling.average if smooth else Resampling.nearest
+        return np.moveaxis(self._read(self.full, self._bands, shape, resampling), 0, -1)
+
+    def _read(
+        self,
+        window: Window,
+        bands: list[int] | None,
+        shape: tuple[int, int] | None = None,
+        resampling: Resampling = Resampling.nearest,
+    ) -> NDArray[Any]:
+        """Bands of a window, (bands, h, w), or its mask, (h, w), where bands is None."""
+        area = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            if bands is None:
+                return np.asarray(self._dataset.dataset_mask(window=area))
+            out_shape = None if shape is None else (len(bands), *shape)
+            return np.asarray(
+                self._dataset.read(bands, window=area, out_shape=out_shape, resampling=resampling)
+            )
+        except RasterioError as error:
+            cause = error.__cause__ or error
+            raise DataError(
+                f"cannot be read at rows {window.row} to {window.row + window.height}, columns "
+                f"{window.col} to {window.col + window.width} ({cause})",
+                where=self.path,
+                fix="the file is damaged; fetch it again",
+            ) from error
+
+
+@contextmanager
+def allow_missing_georeference() -> Iterator[None]:
+    """Silence rasterio's warning: whoever needs a georeference asks for it and says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        what = "is a folder, not a raster" if path.is_dir() else "no such file"
+        raise DataError(what, where=path, fix="name an image or GeoTIFF")
+    try:
+        # rasterio.open takes one driver only
+        with allow_missing_georeference(), rasterio.Env():
+            return DatasetReader(path, driver=list(DRIVERS))
+    except RasterioError as error:
+        raise DataError(
+            f"not a raster that can be read ({_short(error, path)})",
+            where=path,
+            fix="give a GeoTIFF, PNG, JPEG or JPEG 2000",
+        ) from error
+
+
+def _short(error: Exception, path: Path) -> str:
+    """GDAL's message without the path, which the error line begins with anyway."""
+    return str(error).replace(f"'{path}' ", "").replace(f"{path}: ", "")
+
+
+def _georeference(dataset: Any) -> Georeference:
+    gcps, gcps_crs = dataset.gcps
+    transform = None if dataset.transform.is_identity else dataset.transform
+    return Georeference(dataset.crs, transform, tuple(gcps), gcps_crs, dataset.rpcs)
