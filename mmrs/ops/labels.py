@@ -46,6 +46,23 @@ def valid_pixels(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     return (target >= 0) & (target < num_classes) & (target != ignore_index)
 
 
+def mask_ignored(logits: Tensor, valid: Tensor) -> Tensor:
+    """Logits in float32, 0 where a pixel does not count, so that no inf or NaN leaks from there.
+
+    Args:
+        logits: (B, K, H, W), any float type.
+        valid: (B, H, W) bool.
+
+    Returns:
+        (B, K, H, W) float32.
+    """
+    logits = logits.float()
+    # the look at the values saves a pass over memory on the CPU, and would stall a GPU
+    if valid.device.type == "cpu" and bool(valid.all()):
+        return logits
+    return logits.masked_fill(~valid[:, None], 0.0)
+
+
 def class_presence(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """Which classes occur.
 

@@ -7,11 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mmrs.ops.class_probability import class_probability
 from mmrs.ops.distance import manhattan_distance
 from mmrs.ops.labels import (
     check_logits_and_target,
     class_presence,
     draw_present_class,
+    mask_ignored,
     valid_pixels,
 )
 from mmrs.registry import MODELS
@@ -33,8 +35,12 @@ def edge_distance(cells: Tensor) -> Tensor:
     Source: Hi-ResNet (arXiv 2305.12691), eq. 7.
     """
     outside = manhattan_distance(cells)  # (B, N, H, W), 0 inside the cell
-    second = outside.topk(2, dim=1, largest=False).values[:, 1:]  # own cell is the nearest
-    return outside + torch.where(cells, second, 0.0)
+    nearest = torch.full_like(outside[:, 0], torch.inf)
+    second = nearest.clone()  # inside a cell the nearest cell is the own one, at 0
+    for distance in outside.unbind(dim=1):
+        second = torch.minimum(second, torch.maximum(nearest, distance))
+        nearest = torch.minimum(nearest, distance)
+    return outside.add_(torch.where(cells, second[:, None], 0.0))
 
 
 def edge_weight(mask: Tensor, valid: Tensor, *, cap_px: float, power: float) -> Tensor:
@@ -155,29 +161,24 @@ class ClassAgnosticEdgeAwareLoss(nn.Module):
         if class_index is None:
             class_index = self.draw(target, k, ignore_index).get("class_index")
         valid = valid_pixels(target, k, ignore_index)
-        logits = logits.float().masked_fill(~valid[:, None], 0.0)
+        logits = mask_ignored(logits, valid)
         if class_index is None:
             classes = torch.arange(k, device=logits.device)
             share = class_presence(target, k, ignore_index).float()
             share = share / share.sum().clamp(min=1)
+            probability = logits.softmax(dim=1)  # (B, N, H, W)
         else:
             classes = torch.as_tensor(class_index, device=logits.device).reshape(1)
             share = torch.ones(1, device=logits.device)
-        loss = self._pixel_loss(logits, target, classes, valid, share)  # (B, H, W)
-        if weight is not None:
-            loss = loss * weight
-        divisor = valid.sum().clamp(min=1) if avg_factor is None else avg_factor
-        return self.loss_weight * loss.sum() / divisor
-
-    def _pixel_loss(
-        self, logits: Tensor, target: Tensor, classes: Tensor, valid: Tensor, share: Tensor
-    ) -> Tensor:
-        normaliser = logits.logsumexp(dim=1, keepdim=True)
-        probability = (logits.index_select(1, classes) - normaliser).exp()  # (B, N, H, W)
+            probability = class_probability(logits, classes)[:, None]
         with torch.no_grad():
             truth = target[:, None] == classes[:, None, None]
             options = {"cap_px": self.cap_px, "power": self.power}
             factor = edge_weight(truth, valid, **options)
             factor += edge_weight(probability > 0.5, valid, **options)
             factor *= share[:, None, None] * valid[:, None]
-        return ((truth.float() - probability) ** 2 * factor).sum(dim=1)
+            if weight is not None:
+                factor *= weight[:, None]
+        loss = ((truth.float() - probability) ** 2 * factor).sum()
+        divisor = valid.sum().clamp(min=1) if avg_factor is None else avg_factor
+        return self.loss_weight * loss / divisor

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmrs.ops.labels import check_logits_and_target, valid_pixels
+from mmrs.ops.labels import check_logits_and_target, mask_ignored, valid_pixels
 from mmrs.registry import MODELS
 
 
@@ -35,19 +34,21 @@ def generalized_dice_loss(
     Source: Sudre et al. (arXiv 1707.03237); Hi-ResNet (arXiv 2305.12691), eq. 4.
     """
     check_logits_and_target(logits, target)
-    b, k, h, w = logits.shape
+    b, k = logits.shape[:2]
     valid = valid_pixels(target, k, ignore_index)
     counted = valid.float() if weight is None else valid * weight.float()
-    truth = F.one_hot(torch.where(valid, target, 0).long(), k).permute(0, 3, 1, 2)  # (B, K, H, W)
-    truth = truth * counted[:, None]
-    # masked_fill before the product: an ignored pixel may hold inf, and inf * 0 is NaN
-    logits = logits.float().masked_fill(~valid[:, None], 0.0)
-    probability = logits.softmax(dim=1) * counted[:, None]
+    probability = mask_ignored(logits, valid).softmax(dim=1).flatten(2)  # (B, K, HW)
+    index = torch.where(valid, target, 0).long().flatten(1)  # (B, HW)
+    counted = counted.flatten(1)
 
-    axes = (2, 3) if per_image else (0, 2, 3)
-    volume = truth.sum(axes)  # (K,) or (B, K)
-    overlap = (truth * probability).sum(axes)
-    total = volume + probability.sum(axes)
+    # sums of r, r p and p a class; r is one-hot, so two of them run over the target class only
+    on_target = probability.gather(1, index[:, None]).squeeze(1) * counted  # (B, HW)
+    volume = logits.new_zeros(b, k, dtype=torch.float32).scatter_add(1, index, counted)
+    overlap = torch.zeros_like(volume).scatter_add(1, index, on_target)
+    predicted = (probability @ counted[:, :, None]).squeeze(-1)
+    if not per_image:
+        volume, overlap, predicted = (x.sum(0) for x in (volume, overlap, predicted))
+    total = volume + predicted
     # absent class: the paper divides by zero here; its weight is 0
     present = volume > 0
     class_weight = torch.where(present, 1 / torch.where(present, volume, 1.0) ** 2, 0.0)

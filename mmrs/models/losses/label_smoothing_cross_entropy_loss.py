@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmrs.ops.labels import check_logits_and_target, valid_pixels
+from mmrs.ops.labels import check_logits_and_target, mask_ignored, valid_pixels
 from mmrs.registry import MODELS
 
 
@@ -19,7 +20,7 @@ def label_smoothing_cross_entropy(
     Args:
         logits: (B, K, H, W), K >= 2.
         target: (B, H, W) class ids.
-        smoothing: eps in [0, 1).
+        smoothing: eps in [0, (K - 1) / K].
         ignore_index: label that never counts.
 
     Returns:
@@ -35,14 +36,14 @@ def label_smoothing_cross_entropy(
     if k < 2:
         raise ValueError(f"label smoothing needs at least two classes, got logits with K={k}")
     valid = valid_pixels(target, k, ignore_index)
-    logits = logits.float().masked_fill(~valid[:, None], 0.0)
-    index = torch.where(valid, target, 0).long()
-    normaliser = logits.logsumexp(dim=1)  # (B, H, W)
-    on_target = normaliser - logits.gather(1, index[:, None]).squeeze(1)
-    on_all = k * normaliser - logits.sum(dim=1)
-    off_weight = smoothing / (k - 1)
-    loss = (1 - smoothing - off_weight) * on_target + off_weight * on_all
-    return loss * valid
+    return F.cross_entropy(
+        mask_ignored(logits, valid),
+        torch.where(valid, target, -100).long(),
+        reduction="none",
+        ignore_index=-100,
+        # PyTorch spreads its smoothing over all K classes, the target's included
+        label_smoothing=smoothing * k / (k - 1),
+    )
 
 
 @MODELS.register_module()
