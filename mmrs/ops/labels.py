@@ -47,16 +47,17 @@ def valid_pixels(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
 
 
 def mask_ignored(logits: Tensor, valid: Tensor) -> Tensor:
-    """Logits in float32, 0 where a pixel does not count, so that no inf or NaN leaks from there.
+    """Logits at full precision, 0 where a pixel does not count: no inf or NaN leaks from there.
 
     Args:
         logits: (B, K, H, W), any float type.
         valid: (B, H, W) bool.
 
     Returns:
-        (B, K, H, W) float32.
+        (B, K, H, W) float32, or float64 where the logits are.
     """
-    logits = logits.float()
+    if logits.dtype != torch.float64:
+        logits = logits.float()
     # the look at the values saves a pass over memory on the CPU, and would stall a GPU
     if valid.device.type == "cpu" and bool(valid.all()):
         return logits

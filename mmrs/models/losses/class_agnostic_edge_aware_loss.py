@@ -179,6 +179,6 @@ class ClassAgnosticEdgeAwareLoss(nn.Module):
             factor *= share[:, None, None] * valid[:, None]
             if weight is not None:
                 factor *= weight[:, None]
-        loss = ((truth.float() - probability) ** 2 * factor).sum()
+        loss = ((truth.to(probability) - probability) ** 2 * factor).sum()
         divisor = valid.sum().clamp(min=1) if avg_factor is None else avg_factor
         return self.loss_weight * loss / divisor

@@ -36,14 +36,14 @@ def generalized_dice_loss(
     check_logits_and_target(logits, target)
     b, k = logits.shape[:2]
     valid = valid_pixels(target, k, ignore_index)
-    counted = valid.float() if weight is None else valid * weight.float()
     probability = mask_ignored(logits, valid).softmax(dim=1).flatten(2)  # (B, K, HW)
+    counted = valid.to(probability) if weight is None else valid * weight.to(probability)
     index = torch.where(valid, target, 0).long().flatten(1)  # (B, HW)
     counted = counted.flatten(1)
 
     # sums of r, r p and p a class; r is one-hot, so two of them run over the target class only
     on_target = probability.gather(1, index[:, None]).squeeze(1) * counted  # (B, HW)
-    volume = logits.new_zeros(b, k, dtype=torch.float32).scatter_add(1, index, counted)
+    volume = probability.new_zeros(b, k).scatter_add(1, index, counted)
     overlap = torch.zeros_like(volume).scatter_add(1, index, on_target)
     predicted = (probability @ counted[:, :, None]).squeeze(-1)
     if not per_image:
