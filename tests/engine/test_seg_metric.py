@@ -1,0 +1,171 @@
+"""SegMetric: what it returns, prints, writes and refuses; shards."""
+
+import csv
+import logging
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from mmrs.engine import SegMetric, seg_metric
+from mmrs.errors import ConfigError, DataError, LabelError
+
+CLASSES = ("field", "water", "road")
+
+
+def sample(prediction, label=None, name="t0", **extra):
+    data = {
+        "img_path": f"img/{name}.png",
+        "seg_map_path": f"ann/{name}.png",
+        "pred_sem_seg": {"data": torch.as_tensor(prediction)[None]},
+        **extra,
+    }
+    if label is not None:
+        data["gt_sem_seg"] = {"data": torch.as_tensor(label)[None]}
+    return data
+
+
+def make(**options):
+    metric = SegMetric(**options)
+    metric.dataset_meta = {"classes": CLASSES}
+    return metric
+
+
+def evaluate(metric, samples):
+    metric.process({}, samples)
+    return metric.evaluate(len(samples))
+
+
+@pytest.fixture
+def log(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, logger=logger.name)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def random_samples(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        sample(rng.integers(0, 3, (6, 5)), rng.integers(0, 3, (6, 5)), f"t{i}")
+        for i in range(count)
+    ]
+
+
+def test_scores_are_in_percent_and_as_asked():
+    pair = sample([[0, 1, 1, 2]], [[0, 0, 1, 2]])
+    every = evaluate(make(metrics=seg_metric.METRIC_NAMES), [pair])
+    # by hand: IoU 1/2, 1/2, 1; recall 1/2, 1, 1; precision 1, 1/2, 1; F1 2/3, 2/3, 1
+    assert every["mIoU"] == pytest.approx(100 * 2 / 3)
+    assert every["mF1"] == pytest.approx(100 * 7 / 9)
+    assert every["OA"] == pytest.approx(75)
+    assert every["AA"] == every["recall"] == pytest.approx(100 * 5 / 6)
+    assert every["precision"] == pytest.approx(100 * 5 / 6)
+    # chance = (2*1 + 1*2 + 1*1) / 16
+    assert every["Kappa"] == pytest.approx(100 * (0.75 - 5 / 16) / (1 - 5 / 16))
+    assert list(evaluate(make(), [pair])) == ["mIoU"]
+    assert list(evaluate(make(prefix="val"), [pair])) == ["val/mIoU"]
+
+
+def test_absent_class_is_printed_and_counted(log):
+    value = evaluate(make(), [sample([[0, 1]], [[0, 1]])])["mIoU"]
+    assert value == pytest.approx(100)
+    assert "absent" in log.text
+    assert "means are over 2 of 3 classes; 1 left out: road" in log.text
+
+
+def test_excluded_class_is_named(log):
+    metric = make(exclude_from_mean=("road",))
+    value = evaluate(metric, [sample([[0, 1, 2, 2]], [[0, 1, 2, 1]])])["mIoU"]
+    assert value == pytest.approx(100 * (1 + 1 / 2) / 2)
+    assert "road (not in the mean)" in log.text and "1 left out: road" in log.text
+
+
+def test_excluding_an_unknown_class_is_an_error():
+    with pytest.raises(ConfigError, match="'cars' is not a class"):
+        evaluate(make(exclude_from_mean=("cars",)), [sample([[0]], [[0]])])
+
+
+def test_label_out_of_range_is_refused_with_file_and_pixel():
+    label = np.zeros((3, 4), np.int64)
+    label[2, 1] = 9
+    with pytest.raises(LabelError, match=r"ann/t0.png: value 9 at \(row 2, col 1\)"):
+        evaluate(make(), [sample(np.zeros((3, 4), np.int64), label)])
+
+
+def test_forgotten_reduce_zero_label_is_suggested():
+    pair = sample([[0]], [[3]], reduce_zero_label=False)
+    with pytest.raises(LabelError, match="reduce_zero_label=True"):
+        evaluate(make(), [pair])
+
+
+def test_sizes_that_differ_name_both():
+    with pytest.raises(DataError, match=r"ann/t0.png: label is 1 x 2 .* img/t0.png is 1 x 1"):
+        evaluate(make(), [sample([[0]], [[0, 1]])])
+
+
+def test_missing_label_says_what_to_do():
+    with pytest.raises(DataError, match="format_only=True"):
+        evaluate(make(), [sample([[0]])])
+
+
+@pytest.mark.parametrize("name, guess", [("miou", "mIoU"), ("kapa", "Kappa"), ("F1", "mF1")])
+def test_unknown_metric_guesses(name, guess):
+    with pytest.raises(ConfigError, match=f"did you mean '{guess}'"):
+        SegMetric(metrics=(name,))
+
+
+def test_format_only_needs_a_folder():
+    with pytest.raises(ConfigError, match="output_dir"):
+        SegMetric(format_only=True)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_written_maps_hold_the_ids_of_the_label_files(tmp_path, shifted):
+    metric = make(output_dir=str(tmp_path / "out"), format_only=True)
+    assert evaluate(metric, [sample([[0, 2]], reduce_zero_label=shifted)]) == {}
+    written = np.array(Image.open(tmp_path / "out" / "t0.png"))
+    assert written.tolist() == [[0 + shifted, 2 + shifted]]
+
+
+def test_confusion_matrix_file_reads_back(tmp_path):
+    path = tmp_path / "sub" / "matrix.csv"
+    evaluate(make(confusion_matrix=str(path)), [sample([[0, 1, 1, 2]], [[0, 0, 1, 2]])])
+    rows = list(csv.reader(path.read_text().splitlines()))
+    assert rows[0][1:] == list(CLASSES)
+    assert [[int(v) for v in row[1:]] for row in rows[1:]] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_nothing_to_average_is_nan_and_said(log):
+    value = evaluate(make(), [sample([[0]], [[255]])])["mIoU"]
+    assert np.isnan(value) and "cannot become the best" in log.text
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+@pytest.mark.parametrize("padded", [True, False])
+def test_shards_give_the_value_of_one_process(monkeypatch, world_size, padded):
+    samples = random_samples(5)
+    expected = evaluate(make(metrics=seg_metric.METRIC_NAMES), samples)
+    # DefaultSampler: rank, rank + world_size, ...; padded by starting over
+    length = -(-5 // world_size) * world_size if padded else 5
+    order = [i % 5 for i in range(length)]
+    partial = []
+    monkeypatch.setattr(seg_metric, "all_reduce", lambda tensor: partial.append(tensor.clone()))
+    for rank in range(world_size):
+        monkeypatch.setattr(seg_metric, "get_dist_info", lambda r=rank: (r, world_size))
+        metric = make()
+        metric.process({}, [samples[i] for i in order[rank::world_size]])
+        metric.evaluate(5)
+    merged = make(metrics=seg_metric.METRIC_NAMES)
+    values = merged.compute_metrics([sum(partial).numpy().reshape(3, 3)])
+    assert values == pytest.approx(expected)
+
+
+def test_a_second_evaluation_starts_afresh():
+    metric = make()
+    first = evaluate(metric, random_samples(2, seed=1))
+    evaluate(metric, random_samples(2, seed=2))
+    assert evaluate(metric, random_samples(2, seed=1)) == first
