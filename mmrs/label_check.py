@@ -78,3 +78,31 @@ def check_labels(
         where=where,
         fix=fix,
     )
+
+
+def check_label_shape(labels: NDArray, *, where: str | Path | None = None) -> None:
+    """Raise where a label is not a map of ids: a colour picture, or worse.
+
+    Args:
+        labels: What was read.
+        where: The label file.
+
+    Raises:
+        LabelError: With the number of colours where it is a picture.
+    """
+    if labels.ndim == 2:
+        return
+    if labels.ndim != 3 or labels.shape[2] not in (3, 4):
+        raise LabelError(
+            f"a label map must be (rows, columns), got shape {labels.shape}",
+            where=where,
+            fix="save one channel of class ids",
+        )
+    colors = np.unique(labels[..., :3].reshape(-1, 3), axis=0)
+    raise LabelError(
+        f"a colour picture ({labels.shape[2]} channels, {len(colors)} colours), "
+        "but labels must be class ids",
+        where=where,
+        fix="give the colour map: dict(type='mmrs.MapColors', colors=[(r, g, b), ...]) after "
+        "LoadAnnotations, one colour a class",
+    )
