@@ -178,4 +178,3 @@ def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 def _disc(radius: int) -> NDArray[np.uint8]:
     size = 2 * int(radius) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-

@@ -1,2 +1,1 @@
-
 """Rasters, windows and class maps; no torch, no MMEngine."""

@@ -7,6 +7,7 @@ has: memory grows with the width of the scene, never with its height.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -57,7 +58,7 @@ class BandAccumulator:
     """Weighted sums of window scores over the rows that later windows can still change.
 
     Feed windows in the plan's order.  Before a window that starts at row r is added, the rows
-    above r are final: ``pop(r)`` hands them out and frees their place.
+    above r are final: ``pop_until(r)`` hands them out and frees their place.
 
     Args:
         plan: The windows to come.
@@ -85,7 +86,7 @@ class BandAccumulator:
         """Add one window's scores.
 
         Args:
-            window: A window of the plan that starts at ``top``; call ``pop`` first otherwise.
+            window: A window of the plan that starts at ``top``; call ``pop_until`` first otherwise.
             scores: (K, h, w) of that window, normally probabilities.
 
         Raises:
@@ -103,18 +104,23 @@ class BandAccumulator:
         self._ring[:, self._capacity - split :, columns] += weighted[:, :split]
         self._ring[:, : self._capacity - split, columns] += weighted[:, split:]
 
-    def pop(self, until: int) -> Floats:
-        """Take out the finished rows, from ``top`` up to ``until`` (excluded).
+    def pop_until(self, row: int) -> Iterator[Floats]:
+        """Take out the finished rows, from ``top`` up to ``row`` (excluded).
 
-        Returns:
+        Yields:
             (K, n, W) blended scores: weighted means over the windows, so probabilities in give
-            probabilities out.  ``top`` becomes ``until``.
+            probabilities out; zeros where no window was added.  ``top`` advances with them.
 
         Raises:
-            ValueError: If ``until`` lies above ``top`` or below the band.
+            ValueError: If ``row`` lies above ``top`` or beyond the scene.
         """
-        if not self.top <= until <= min(self.top + self._capacity, self.plan.height):
-            raise ValueError(f"cannot pop rows {self.top} to {until} of the band")
+        if not self.top <= row <= self.plan.height:
+            raise ValueError(f"cannot pop rows {self.top} to {row} of {self.plan.height}")
+        while self.top < row:
+            # more than a band at a time where windows were left out
+            yield self._pop(min(row, self.top + self._capacity))
+
+    def _pop(self, until: int) -> Floats:
         rows = np.arange(self.top, until) % self._capacity
         scores: Floats = self._ring[:, rows]
         self._ring[:, rows] = 0

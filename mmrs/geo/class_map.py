@@ -1,4 +1,4 @@
-"""Writing class maps: GeoTIFFs with the scene's grid, a colour table and the names of the classes."""
+"""Writing class maps: GeoTIFFs on the scene's grid, with a colour table and class names."""
 
 from __future__ import annotations
 

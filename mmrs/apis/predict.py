@@ -1,0 +1,208 @@
+"""From a scene and a model to a class map: windows out of the raster, blended rows into the map."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from mmrs.apis.overlay import write_overlay
+from mmrs.apis.window_model import InputSpec, WindowModel
+from mmrs.errors import ConfigError, DataError, OutputError
+from mmrs.geo.blending import BandAccumulator, BlendKind, best_class
+from mmrs.geo.class_map import write_class_map
+from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.raster import Raster
+from mmrs.geo.windows import Window, WindowPlan, plan_windows
+
+Progress = Callable[[int, int], None]  # windows done, windows in all
+
+GDAL_CACHE_MB = 128  # GDAL's own default is 5 % of the memory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SceneMap:
+    """A class map that was written.
+
+    Attributes:
+        path: Where it is.
+        pixels: Number of pixels of each class.
+        nodata_pixels: Number of pixels without a prediction.
+        windows: Number of windows in the plan.
+    """
+
+    path: Path
+    pixels: tuple[int, ...]
+    nodata_pixels: int
+    windows: int
+
+
+def predict_scene(
+    image: str | Path,
+    out: str | Path,
+    model: WindowModel,
+    *,
+    window: int = 512,
+    stride: int | None = None,
+    batch_size: int = 4,
+    blend: BlendKind = "cosine",
+    overlay: str | Path | None = None,
+    progress: Progress | None = None,
+) -> SceneMap:
+    """Predict a scene of any size into a GeoTIFF on the same grid.
+
+    Args:
+        image: GeoTIFF, PNG, JPEG, ...; its nodata becomes the map's.
+        out: The class map, ``.tif``: class indices, 255 = nodata, with a colour table.
+        model: What predicts.
+        window: Side of a window, in pixels.
+        stride: Step from one window to the next, in pixels; half a window by default.
+        batch_size: Windows in one call of the model.
+        blend: How overlapping windows are mixed.
+        overlay: A PNG to write beside it: image, map, both, and a legend.
+        progress: Called after every batch.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: If the image cannot be read, or its bands are not the model's.
+        ConfigError: If an option has no meaning.
+        OutputError: If the map cannot be written; what ``out`` held is then untouched.
+    """
+    stride = max(1, window // 2) if stride is None else stride
+    if batch_size < 1:
+        raise ConfigError(f"batch size must be >= 1, got {batch_size}")
+    _check_outputs(Path(image), out, overlay)
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), Raster(image) as raster:
+        check_bands(raster, model.spec)
+        if raster.georeference.is_missing:
+            logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
+        try:
+            plan = plan_windows(raster.height, raster.width, window, stride)
+        except ValueError as error:
+            raise ConfigError(str(error), fix="choose 1 <= stride <= window") from error
+        rows = blended_rows(
+            model, raster, plan, batch_size=batch_size, blend=blend, progress=progress
+        )
+        counts = _write_map(Path(out), raster, rows, model)
+        if overlay is not None:
+            write_overlay(image, out, overlay, classes=model.classes, palette=model.palette)
+    pixels = tuple(int(count) for count in counts[: len(model.classes)])
+    return SceneMap(Path(out), pixels, int(counts[NODATA_LABEL]), len(plan))
+
+
+def blended_rows(
+    model: WindowModel,
+    raster: Raster,
+    plan: WindowPlan,
+    *,
+    batch_size: int,
+    blend: BlendKind = "cosine",
+    progress: Progress | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Blended probabilities of a scene, from the top down, as soon as they are final.
+
+    Windows without a valid pixel are never run; batches run on across the lines of windows.
+
+    Args:
+        model: What predicts.
+        raster: The scene.
+        plan: Its windows.
+        batch_size: Windows in one call of the model.
+        blend: How overlapping windows are mixed.
+        progress: Called after every batch.
+
+    Yields:
+        (K, n, width): the next n rows.
+    """
+    band = BandAccumulator(plan, len(model.classes), blend)
+    for done, windows, pixels in _read_batches(raster, plan, batch_size):
+        for window, scores in zip(windows, model(pixels), strict=True):
+            yield from band.pop_until(window.row)
+            band.add(window, scores)
+        if progress is not None:
+            progress(done, len(plan))
+    yield from band.pop_until(plan.height)
+    if progress is not None:
+        progress(len(plan), len(plan))  # the last windows may have held nothing
+
+
+def check_bands(raster: Raster, spec: InputSpec) -> None:
+    """Refuse a raster that is not what the model was trained on; nothing is cast in silence.
+
+    Raises:
+        DataError: Naming what was found and what is expected.
+    """
+    if raster.count != spec.bands or spec.dtype not in (None, raster.dtype):
+        dtype = "" if spec.dtype is None else f" of {spec.dtype}"
+        raise DataError(
+            f"{_bands(raster.count)} of {raster.dtype} found, {_bands(spec.bands)}{dtype} expected",
+            where=raster.path,
+            fix="convert the image (gdal_translate -b, -ot, -scale), or train on such bands",
+        )
+
+
+def decide(scores: NDArray[np.float32], threshold: float | None) -> NDArray[np.uint8]:
+    """Probabilities (K, H, W) -> class indices (H, W), see ``WindowModel.threshold``."""
+    if threshold is None:
+        return best_class(scores)
+    return (scores[1] > threshold).astype(np.uint8)
+
+
+def _write_map(
+    out: Path, raster: Raster, rows: Iterator[NDArray[np.float32]], model: WindowModel
+) -> NDArray[np.int64]:
+    """Write decided rows; returns how often each value (0 to 255) occurs."""
+    counts = np.zeros(256, dtype=np.int64)
+    with write_class_map(
+        out,
+        height=raster.height,
+        width=raster.width,
+        classes=model.classes,
+        palette=model.palette,
+        georeference=raster.georeference,
+    ) as writer:
+        for scores in rows:
+            labels = decide(scores, model.threshold)
+            here = Window(writer.rows, 0, len(labels), raster.width)
+            labels[~raster.read_valid(here)] = NODATA_LABEL
+            counts += np.bincount(labels.ravel(), minlength=256)
+            writer.write_rows(labels)
+    return counts
+
+
+def _read_batches(
+    raster: Raster, plan: WindowPlan, batch_size: int
+) -> Iterator[tuple[int, Sequence[Window], NDArray[Any]]]:
+    """Batches of windows that hold data: (windows done, windows, pixels (N, h, w, bands))."""
+    holding = (
+        (index, window)
+        for index, window in enumerate(plan)
+        if not raster.has_invalid or raster.read_valid(window).any()
+    )
+    while chosen := list(islice(holding, batch_size)):
+        windows = [window for _, window in chosen]
+        yield chosen[-1][0] + 1, windows, np.stack([raster.read(window) for window in windows])
+
+
+def _check_outputs(image: Path, out: str | Path, overlay: str | Path | None) -> None:
+    paths = [image, Path(out)] + ([] if overlay is None else [Path(overlay)])
+    for index, path in enumerate(paths[1:], start=1):
+        if path.resolve() in {other.resolve() for other in paths[:index]}:
+            raise OutputError("would overwrite another file of this run", where=path)
+    if overlay is not None and Path(overlay).suffix.lower() != ".png":
+        raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
+
+
+def _bands(count: int) -> str:
+    return f"{count} band{'' if count == 1 else 's'}"
