@@ -62,5 +62,5 @@ def test_ids_are_no_colours():
 
 @pytest.mark.parametrize("colors", [[(1, 2)], [(0, 0, 256)], [(1, 1, 1), (1, 1, 1)]])
 def test_bad_colours_are_refused(colors):
-    with pytest.raises(ConfigError, match="no colour|given twice"):
+    with pytest.raises(ConfigError, match=r"no colour|given twice"):
         MapColors(colors=colors)
