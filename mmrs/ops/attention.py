@@ -45,14 +45,14 @@ def window_attention(
     Raises:
         ValueError: shapes differ, C is no multiple of ``num_heads``, or an option is unknown.
 
-    Source: Hi-ResNet (arXiv 2305.12691), the WMHSA of the IA block; windows as in Swin (2103.14030).
+    Source: Hi-ResNet (arXiv 2305.12691), the WMHSA of the IA block; windows: Swin (2103.14030).
     """
     if not query.shape == key.shape == value.shape:
         raise ValueError(
             "query, key and value must have one shape, got "
             f"{tuple(query.shape)}, {tuple(key.shape)}, {tuple(value.shape)}"
         )
-    b, c, h, w = query.shape
+    _b, c, h, w = query.shape
     if c % num_heads:
         raise ValueError(f"channels must be a multiple of num_heads={num_heads}, got {c}")
     if layout not in ("contiguous", "grid"):
@@ -68,9 +68,9 @@ def window_attention(
         query, key, value = (F.pad(x, (0, pad_w, 0, pad_h)) for x in (query, key, value))
         bias = _padding_bias(h, w, pad_h, pad_w, window_size, layout, query)
 
-    windows = (_to_windows(x, num_heads, window_size, layout) for x in (query, key, value))
+    q, k, v = (_to_windows(x, num_heads, window_size, layout) for x in (query, key, value))
     attend = _attend_eager if path == "eager" else _attend_sdpa
-    out = attend(*windows, bias)  # (B, N, heads, L*L, C/heads)
+    out = attend(q, k, v, bias)  # (B, N, heads, L*L, C/heads)
     out = _from_windows(out, h + pad_h, w + pad_w, window_size, layout)
     return out[..., :h, :w] if bias is not None else out
 

@@ -22,7 +22,7 @@ def gather_regions(features: Tensor, region_logits: Tensor) -> Tensor:
 
     Source: Yuan et al., Object-Contextual Representations (arXiv 1909.11065), eq. 2.
     """
-    b, k, h, w = region_logits.shape
+    b, _k, h, w = region_logits.shape
     if features.shape[0] != b or features.shape[-2:] != (h, w):
         raise ValueError(
             "features and region_logits must share batch, height and width, got "

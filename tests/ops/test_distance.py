@@ -22,14 +22,18 @@ def test_equals_the_scipy_taxicab_transform(transform, data):
     density = data.draw(st.sampled_from([0.5, 0.05, 0.005]))
     seed = data.draw(st.integers(0, 2**32 - 1))
     mask = np.random.default_rng(seed).random(shape) < density
-    np.testing.assert_array_equal(transform(torch.from_numpy(mask)).numpy(), oracles.manhattan(mask))
+    np.testing.assert_array_equal(
+        transform(torch.from_numpy(mask)).numpy(), oracles.manhattan(mask)
+    )
 
 
 @pytest.mark.parametrize("transform", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(mask=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)))
 def test_equals_the_scipy_transform_on_shrinkable_masks(transform, mask):
-    np.testing.assert_array_equal(transform(torch.from_numpy(mask)).numpy(), oracles.manhattan(mask))
+    np.testing.assert_array_equal(
+        transform(torch.from_numpy(mask)).numpy(), oracles.manhattan(mask)
+    )
 
 
 @pytest.mark.parametrize("transform", PATHS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import torch
 from mmengine.model import BaseModule
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
@@ -92,7 +92,7 @@ class HiResNet(BaseModule):
         self.pre_norm = block == "ia"
         self.act_cfg = {"type": "GELU"} if self.pre_norm else {"type": "ReLU"}
         depth = sum(m * b for m, b in zip(num_modules, num_blocks, strict=True))
-        drop_path_rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        drop_path_rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
 
         def build_block(width: int, index: int) -> nn.Module:
             if block == "basic":
@@ -163,7 +163,7 @@ class HiResNet(BaseModule):
         return nn.Sequential(
             *(
                 InvertedBottleneck(before, after, norm_cfg=self.norm_cfg)
-                for before, after in zip(widths[:-1], widths[1:], strict=True)
+                for before, after in itertools.pairwise(widths)
             )
         )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from mmrs.models.layers.conv_unit import conv_unit
 from mmrs.registry import MODELS
 
 
@@ -21,7 +21,8 @@ class CoarseHead(BaseDecodeHead):
         in_index: which maps of the backbone.
         norm_cfg: normalisation; batch norm by default.
         dropout_ratio: before the classifier; the paper names none.
-        **kwargs: `mmseg.models.decode_heads.BaseDecodeHead`: num_classes, loss_decode, ...
+        loss_decode: cross-entropy over the valid pixels by default.
+        **kwargs: `mmseg.models.decode_heads.BaseDecodeHead`: num_classes, ignore_index, ...
 
     Shapes: maps (B, in_channels[i], H_i, W_i) -> logits (B, K, H_0, W_0).
     Source: Hi-ResNet (arXiv 2305.12691), table VI: 68.6 M for HRNet-W48 admits no plain 1x1 head.
@@ -35,6 +36,7 @@ class CoarseHead(BaseDecodeHead):
         in_index: Sequence[int] = (0, 1, 2),
         norm_cfg: dict | None = None,
         dropout_ratio: float = 0.0,
+        loss_decode: dict | list[dict] | None = None,
         **kwargs,
     ):
         super().__init__(
@@ -44,16 +46,17 @@ class CoarseHead(BaseDecodeHead):
             input_transform="resize_concat",
             norm_cfg=norm_cfg or {"type": "BN"},
             dropout_ratio=dropout_ratio,
+            loss_decode=loss_decode or {"type": "CrossEntropyLoss", "avg_non_ignore": True},
             **kwargs,
         )
-        self.hidden = ConvModule(
+        self.hidden = conv_unit(
             self.in_channels,
             channels,
             3,
-            padding=1,
             bias=True,
             norm_cfg=self.norm_cfg,
             act_cfg=self.act_cfg,
+            pre_norm=False,
         )
         self.conv_seg = nn.Conv2d(channels, self.out_channels, 1, bias=False)
 

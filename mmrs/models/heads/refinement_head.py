@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import accuracy
 from torch import Tensor, nn
 
 from mmrs.models.layers.asp_ocr import AtrousObjectContext
+from mmrs.models.layers.conv_unit import conv_unit
 from mmrs.registry import MODELS
 
 
@@ -32,7 +32,9 @@ class RefinementHead(BaseDecodeHead):
         refined_loss_weight: of the refined logits' losses.
         norm_cfg: normalisation; batch norm by default.
         dropout_ratio: before the refined classifier.
-        **kwargs: `mmseg.models.decode_heads.BaseDecodeHead`: num_classes, loss_decode, ...
+        loss_decode: the paper's weighted sum by default.
+        init_cfg: initialisation; small normal classifiers by default.
+        **kwargs: `mmseg.models.decode_heads.BaseDecodeHead`: num_classes, ignore_index, ...
 
     Shapes: maps (B, in_channels[i], H_i, W_i) -> logits (B, K, H_0, W_0).
     Source: Hi-ResNet (arXiv 2305.12691), sec. III-C; eqs. 8-9 for the two losses.
@@ -51,6 +53,8 @@ class RefinementHead(BaseDecodeHead):
         refined_loss_weight: float = 1.0,
         norm_cfg: dict | None = None,
         dropout_ratio: float = 0.1,
+        loss_decode: dict | list[dict] | None = None,
+        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ):
         super().__init__(
@@ -60,22 +64,22 @@ class RefinementHead(BaseDecodeHead):
             input_transform="resize_concat",
             norm_cfg=norm_cfg or {"type": "BN"},
             dropout_ratio=dropout_ratio,
+            loss_decode=loss_decode or {"type": "mmrs.JointLoss"},
+            init_cfg=init_cfg or _default_init(),
             **kwargs,
         )
         self.coarse_loss_weight = coarse_loss_weight
         self.refined_loss_weight = refined_loss_weight
-        self.coarse = nn.Sequential(
-            ConvModule(
-                self.in_channels,
-                coarse_channels,
-                3,
-                padding=1,
-                bias=True,
-                norm_cfg=self.norm_cfg,
-                act_cfg=self.act_cfg,
-            ),
-            nn.Conv2d(coarse_channels, self.out_channels, 1, bias=False),
+        self.coarse = conv_unit(
+            self.in_channels,
+            coarse_channels,
+            3,
+            bias=True,
+            norm_cfg=self.norm_cfg,
+            act_cfg=self.act_cfg,
+            pre_norm=False,
         )
+        self.coarse_seg = nn.Conv2d(coarse_channels, self.out_channels, 1, bias=False)
         self.refine = AtrousObjectContext(
             self.in_channels,
             channels,
@@ -94,7 +98,7 @@ class RefinementHead(BaseDecodeHead):
     def forward_both(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Coarse and refined logits, each (B, K, H_0, W_0)."""
         x = self._transform_inputs(inputs)
-        coarse = self.coarse(x)
+        coarse = self.coarse_seg(self.coarse(x))
         refined = self.cls_seg(self.refine(x, coarse))
         return coarse, refined
 
@@ -125,8 +129,12 @@ class RefinementHead(BaseDecodeHead):
                 ("coarse", coarse, self.coarse_loss_weight),
                 ("refined", refined, self.refined_loss_weight),
             ):
-                weight = None if self.sampler is None else self.sampler.sample(logits, target[:, None])
-                for term, value in _named_terms(loss, logits, target, weight, self.ignore_index, draw):
+                weight = (
+                    None if self.sampler is None else self.sampler.sample(logits, target[:, None])
+                )
+                for term, value in _named_terms(
+                    loss, logits, target, weight, self.ignore_index, draw
+                ):
                     key = f"{name}_{term}"
                     losses[key] = losses.get(key, 0) + ratio * value
         losses["acc_seg"] = accuracy(coarse + refined, target, ignore_index=self.ignore_index)
@@ -136,6 +144,14 @@ class RefinementHead(BaseDecodeHead):
         if isinstance(self.loss_decode, nn.ModuleList):
             return list(self.loss_decode)
         return [self.loss_decode]
+
+
+def _default_init() -> dict:
+    return {
+        "type": "Normal",
+        "std": 0.01,
+        "override": [{"name": "conv_seg"}, {"name": "coarse_seg"}],
+    }
 
 
 def _draws(loss: nn.Module) -> bool:

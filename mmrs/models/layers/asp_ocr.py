@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmrs.models.layers.conv_unit import conv_unit
 from mmrs.ops.region_context import attend_regions, gather_regions
 
 
@@ -37,13 +37,21 @@ class ObjectContext(BaseModule):
     ):
         super().__init__(init_cfg)
 
-        def project(in_channels: int, out_channels: int) -> ConvModule:
-            return ConvModule(
-                in_channels, out_channels, 1, bias=True, norm_cfg=norm_cfg, act_cfg=act_cfg
+        def project(in_channels: int, out_channels: int) -> nn.Sequential:
+            return conv_unit(
+                in_channels,
+                out_channels,
+                1,
+                bias=True,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg,
+                pre_norm=False,
             )
 
         def project_twice() -> nn.Sequential:
-            return nn.Sequential(project(channels, key_channels), project(key_channels, key_channels))
+            return nn.Sequential(
+                project(channels, key_channels), project(key_channels, key_channels)
+            )
 
         self.query = project_twice()
         self.key = project_twice()
@@ -89,16 +97,16 @@ class AtrousObjectContext(BaseModule):
     ):
         super().__init__(init_cfg)
 
-        def conv(inputs: int, kernel_size: int, dilation: int = 1) -> ConvModule:
-            return ConvModule(
+        def conv(inputs: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
+            return conv_unit(
                 inputs,
                 channels,
                 kernel_size,
-                padding=dilation * (kernel_size // 2),
                 dilation=dilation,
                 bias=True,
                 norm_cfg=norm_cfg,
                 act_cfg=act_cfg,
+                pre_norm=False,
             )
 
         self.pixel = conv(in_channels, 3)

@@ -12,6 +12,8 @@ def conv_unit(
     kernel_size: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
+    bias: bool = False,
     norm_cfg: dict,
     act_cfg: dict | None = None,
     pre_norm: bool,
@@ -23,15 +25,24 @@ def conv_unit(
         out_channels: of the output.
         kernel_size: odd; the padding keeps the size at stride 1.
         stride: of the convolution.
+        dilation: of the convolution.
+        bias: of the convolution; mmcv's ``ConvModule`` warns of one before a norm, but the
+            paper's parameter counts force it in the heads.
         norm_cfg: the normalisation, over ``in_channels`` or ``out_channels``.
         act_cfg: the activation, or None for a linear unit.
         pre_norm: which order.
 
     Returns:
-        A sequence without a bias in the convolution.
+        The sequence.
     """
     conv = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
+        bias=bias,
     )
     norm = build_norm_layer(norm_cfg, in_channels if pre_norm else out_channels)[1]
     layers = [norm, conv] if pre_norm else [conv, norm]

@@ -39,7 +39,9 @@ class WindowSelfAttention(nn.Module):
         self.attention_path: AttentionPath = attention_path
         self.query_key = nn.Conv2d(channels, 2 * channels, 1)
         self.value = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.GELU())
-        self.project: nn.Module = nn.Conv2d(channels, channels, 1) if out_projection else nn.Identity()
+        self.project: nn.Module = (
+            nn.Conv2d(channels, channels, 1) if out_projection else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """What every pixel gathers from its window."""

@@ -82,9 +82,7 @@ def test_no_gradient_flows_through_the_distances():
     valid = target.numpy() != 255
     weight = np.stack(
         [
-            sum(
-                (oracles.edge_distance(m, v, 32.0) / 32) ** 2 for m in ((t == 1), (q > 0.5))
-            )
+            sum((oracles.edge_distance(m, v, 32.0) / 32) ** 2 for m in ((t == 1), (q > 0.5)))
             for t, q, v in zip(target.numpy(), p, valid, strict=True)
         ]
     )
