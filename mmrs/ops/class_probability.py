@@ -27,14 +27,14 @@ def class_probability(logits: Tensor, class_index: Tensor) -> Tensor:
 
 class _ClassProbability(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, class_index: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, logits: Tensor, class_index: Tensor) -> Tensor:
         probability = logits.softmax(dim=1)
         ctx.save_for_backward(probability, class_index)
         return probability.index_select(1, class_index.reshape(1)).squeeze(1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         probability, class_index = ctx.saved_tensors
         index = class_index.reshape(1)
         along_class = grad[:, None] * probability.index_select(1, index)  # g P_c

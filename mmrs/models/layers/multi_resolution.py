@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import permutations
 
 import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer
@@ -40,48 +41,43 @@ class Fusion(BaseModule):
     ):
         super().__init__(init_cfg)
         self.act = build_activation_layer(act_cfg)
-        self.paths = nn.ModuleList()
-        for target, out_channels in enumerate(channels):
-            row = nn.ModuleList()
-            for source, in_channels in enumerate(channels):
-                if source == target:
-                    row.append(nn.Identity())
-                elif source > target:
-                    row.append(
-                        conv_unit(
-                            in_channels, out_channels, 1, norm_cfg=norm_cfg, pre_norm=pre_norm
-                        )
+
+        def up(source: int, target: int) -> nn.Module:
+            return conv_unit(
+                channels[source], channels[target], 1, norm_cfg=norm_cfg, pre_norm=pre_norm
+            )
+
+        def down(source: int, target: int) -> nn.Module:
+            steps = range(source + 1, target + 1)
+            return nn.Sequential(
+                *(
+                    conv_unit(
+                        channels[source],
+                        channels[target] if step == target else channels[source],
+                        3,
+                        stride=2,
+                        norm_cfg=norm_cfg,
+                        act_cfg=None if step == target else act_cfg,
+                        pre_norm=pre_norm,
                     )
-                else:
-                    steps = target - source
-                    row.append(
-                        nn.Sequential(
-                            *(
-                                conv_unit(
-                                    in_channels,
-                                    out_channels if step == steps - 1 else in_channels,
-                                    3,
-                                    stride=2,
-                                    norm_cfg=norm_cfg,
-                                    act_cfg=None if step == steps - 1 else act_cfg,
-                                    pre_norm=pre_norm,
-                                )
-                                for step in range(steps)
-                            )
-                        )
-                    )
-            self.paths.append(row)
+                    for step in steps
+                )
+            )
+
+        pairs = permutations(range(len(channels)), 2)
+        self.paths = nn.ModuleDict(
+            {f"{s}_to_{t}": up(s, t) if s > t else down(s, t) for s, t in pairs}
+        )
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         """The fused branches."""
         fused = []
-        for target, row in enumerate(self.paths):
-            size = branches[target].shape[-2:]
-            total = branches[target]
-            for source, path in enumerate(row):
+        for target, total in enumerate(branches):
+            size = total.shape[-2:]
+            for source, x in enumerate(branches):
                 if source == target:
                     continue
-                y = path(branches[source])
+                y = self.paths[f"{source}_to_{target}"](x)
                 if source > target:
                     y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
                 total = total + y

@@ -123,7 +123,7 @@ def test_fusion_sums_every_branch_into_every_other(pre_norm):
 
 def test_without_the_other_paths_fusion_is_its_activation():
     fusion = Fusion((4, 6), norm_cfg=BN, act_cfg=GELU, pre_norm=True)
-    for path in (fusion.paths[0][1], fusion.paths[1][0]):
+    for path in fusion.paths.values():
         for p in path.parameters():
             torch.nn.init.zeros_(p)
     branches = [torch.randn(1, 4, 4, 4), torch.randn(1, 6, 2, 2)]
