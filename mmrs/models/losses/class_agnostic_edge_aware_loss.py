@@ -16,6 +16,7 @@ from mmrs.ops.labels import (
     mask_ignored,
     valid_pixels,
 )
+from mmrs.ops.weighted_squared_error import weighted_squared_error
 from mmrs.registry import MODELS
 
 
@@ -40,7 +41,7 @@ def edge_distance(cells: Tensor) -> Tensor:
     for distance in outside.unbind(dim=1):
         second = torch.minimum(second, torch.maximum(nearest, distance))
         nearest = torch.minimum(nearest, distance)
-    return outside.add_(torch.where(cells, second[:, None], 0.0))
+    return torch.where(cells, second[:, None], outside)
 
 
 def edge_weight(mask: Tensor, valid: Tensor, *, cap_px: float, power: float) -> Tensor:
@@ -58,7 +59,7 @@ def edge_weight(mask: Tensor, valid: Tensor, *, cap_px: float, power: float) -> 
     mask = mask & valid[:, None]
     rest = valid[:, None] & ~mask.any(dim=1, keepdim=True)
     distance = edge_distance(torch.cat([mask, rest], dim=1))[:, :-1]
-    return (distance.clamp(max=cap_px) / cap_px) ** power
+    return distance.clamp_(max=cap_px).mul_(1 / cap_px).pow_(power)
 
 
 @MODELS.register_module()
@@ -176,9 +177,8 @@ class ClassAgnosticEdgeAwareLoss(nn.Module):
             options = {"cap_px": self.cap_px, "power": self.power}
             factor = edge_weight(truth, valid, **options)
             factor += edge_weight(probability > 0.5, valid, **options)
-            factor *= share[:, None, None] * valid[:, None]
-            if weight is not None:
-                factor *= weight[:, None]
-        loss = ((truth.to(probability) - probability) ** 2 * factor).sum()
+            pixel_weight = valid if weight is None else valid * weight
+            factor *= share[:, None, None] * pixel_weight[:, None]
+        loss = weighted_squared_error(probability, truth, factor.to(probability))
         divisor = valid.sum().clamp(min=1) if avg_factor is None else avg_factor
         return self.loss_weight * loss / divisor
