@@ -40,21 +40,49 @@ def make_scene(height: int, width: int, *, seed: int, nodata: bool = False) -> S
         height: Rows, at least 64.
         width: Columns, at least 64.
         seed: Of everything in it.
-        nodata: Whether a wedge at one border holds no data, as at the end of a flight strip.
+        nodata: Whether a wedge in a corner holds no data, as at the end of a flight strip.
 
     Raises:
         ValueError: If a side is below 64 pixels: the layout needs room.
     """
+    rng = np.random.default_rng(seed)
+    canvas, empty = _lay_out(rng, height, width, nodata)
+    return _take_picture(rng, canvas.colours, canvas.labels, empty)
+
+
+def make_tiles(tile_px: int, *, seed: int, nodata: bool = False) -> list[Scene]:
+    """Make an area of 2 x 2 tiles, each with a light of its own.
+
+    Args:
+        tile_px: Side of a tile, at least 32.
+        seed: Of everything in it.
+        nodata: As in ``make_scene``.
+    """
+    rng = np.random.default_rng(seed)
+    canvas, empty = _lay_out(rng, 2 * tile_px, 2 * tile_px, nodata)
+    quarters = [
+        (slice(row, row + tile_px), slice(col, col + tile_px))
+        for row in (0, tile_px)
+        for col in (0, tile_px)
+    ]
+    return [
+        _take_picture(rng, canvas.colours[part], canvas.labels[part], empty[part])
+        for part in quarters
+    ]
+
+
+def _lay_out(
+    rng: np.random.Generator, height: int, width: int, nodata: bool
+) -> tuple[Canvas, NDArray[np.bool_]]:
+    """The land under even light, and where there will be no data."""
     if min(height, width) < 64:
         raise ValueError(f"height and width must be >= 64, got {height} x {width}")
-    rng = np.random.default_rng(seed)
     azimuth = rng.uniform(-0.6, 0.6)
-    # northern hemisphere, north up: the sun stands in the south, shadows fall to the north
-    sun = (float(np.sin(azimuth)), float(np.cos(azimuth)))
     canvas = Canvas(
         colours=demo_textures.meadow(rng, height, width),
         labels=np.full((height, width), Cover.BACKGROUND, dtype=np.uint8),
-        sun=sun,
+        # northern hemisphere, north up: the sun stands in the south, shadows fall to the north
+        sun=(float(np.sin(azimuth)), float(np.cos(azimuth))),
     )
     _lay_parcels(rng, canvas)
     _lay_barren(rng, canvas)
@@ -62,12 +90,19 @@ def make_scene(height: int, width: int, *, seed: int, nodata: bool = False) -> S
     _fill_water(rng, canvas)
     demo_objects.build_roads_and_villages(rng, canvas)
     demo_objects.plant_trees(rng, canvas)
-    image = expose(rng, canvas.colours)
-    labels = canvas.labels
-    if nodata:
-        empty = _wedge(rng, height, width)
-        image[empty] = 0
-        labels[empty] = Cover.NODATA
+    empty = _wedge(rng, height, width) if nodata else np.zeros((height, width), dtype=bool)
+    return canvas, empty
+
+
+def _take_picture(
+    rng: np.random.Generator,
+    colours: Floats,
+    labels: NDArray[np.uint8],
+    empty: NDArray[np.bool_],
+) -> Scene:
+    image, labels = expose(rng, colours), labels.copy()
+    image[empty] = 0
+    labels[empty] = Cover.NODATA
     return Scene(image, labels)
 
 

@@ -15,13 +15,23 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 
+from mmrs.apis.config_load import load_config
+from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError
 from mmrs.geo.palette import check_palette, default_palette
 
 BandOrder = Literal["file", "reversed"]
 
 # steps of a test pipeline that scene prediction does itself, or that do nothing to the pixels
-_GEOMETRY = {"Resize", "ResizeToMultiple", "Pad", "RandomFlip", "LoadAnnotations", "PackSegInputs"}
+_GEOMETRY = {
+    "CheckSample",
+    "LoadAnnotations",
+    "PackSegInputs",
+    "Pad",
+    "RandomFlip",
+    "Resize",
+    "ResizeToMultiple",
+}
 
 
 @dataclass(frozen=True)
@@ -125,9 +135,7 @@ def load_window_model(
         ConfigError: If the config cannot be used for prediction.
         CheckpointError: If the checkpoint is missing, damaged, or of another model.
     """
-    cfg = config if isinstance(config, Config) else Config.fromfile(config)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg = load_config(config, cfg_options=cfg_options)
     where = getattr(cfg, "filename", None)
     spec = read_input_spec(cfg)
     init_default_scope(cfg.get("default_scope", "mmseg"))
@@ -193,17 +201,7 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, An
         CheckpointError: If it is missing, damaged, or its tensors are not the model's.
     """
     path = Path(checkpoint)
-    if not path.is_file():
-        raise CheckpointError("no such file", where=path, fix="name a checkpoint (.pth)")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        # torch raises anything here, from KeyError to UnpicklingError
-        raise CheckpointError(
-            f"not a checkpoint that can be read ({type(error).__name__})",
-            where=path,
-            fix="the file is damaged or no checkpoint; train again or copy it anew",
-        ) from error
+    content = safe_load_checkpoint(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise CheckpointError("holds no weights", where=path, fix="name a checkpoint (.pth)")

@@ -111,7 +111,7 @@ def write_class_map(
     with atomic_path(path) as temporary:
         dataset = _create(temporary, path, height, width)
         try:
-            with dataset:
+            try:
                 _describe(dataset, georeference or Georeference())
                 dataset.write_colormap(1, colour_table(colours))
                 dataset.update_tags(
@@ -120,6 +120,8 @@ def write_class_map(
                 )
                 writer = ClassMapWriter(dataset, path)
                 yield writer
+            finally:
+                _close(dataset)
         except RasterioError as error:
             raise OutputError(
                 f"cannot be written ({error})", where=path, fix="free space on the disk"
@@ -163,6 +165,11 @@ def _describe(dataset: Any, georeference: Georeference) -> None:
                 dataset.transform = georeference.transform
         if georeference.rpcs is not None:
             dataset.rpcs = georeference.rpcs
+
+
+def _close(dataset: Any) -> None:
+    # apart, so that a test can damage the file between writing and reading back
+    dataset.close()
 
 
 def _read_back(temporary: Path, path: Path, checksum: int) -> None:

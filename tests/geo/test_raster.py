@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+
+from mmrs.errors import DataError
+from mmrs.geo.raster import Raster, allow_missing_georeference
+from mmrs.geo.windows import Window
+
+ROTATED = Affine.translation(500_000, 5_000_000) @ Affine.rotation(30) @ Affine.scale(2.0, -2.0)
+
+
+def write_tiff(path: Path, pixels: np.ndarray, **options) -> Path:
+    """GeoTIFF of (H, W, bands)."""
+    height, width, count = pixels.shape
+    with (
+        allow_missing_georeference(),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            height=height,
+            width=width,
+            count=count,
+            dtype=pixels.dtype,
+            **options,
+        ) as dataset,
+    ):
+        dataset.write(np.moveaxis(pixels, -1, 0))
+        if count == 4 and "photometric" not in options:
+            dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * 3
+    return path
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 255, (20, 30, 3), dtype=np.uint8)
+
+
+def test_windows_are_parts_of_the_file_in_its_band_order(
+    tmp_path: Path, pixels: np.ndarray
+) -> None:
+    path = write_tiff(tmp_path / "é 中.tif", pixels, crs="EPSG:32633", transform=ROTATED)
+    with Raster(path) as raster:
+        assert (raster.height, raster.width, raster.count, raster.dtype) == (20, 30, 3, "uint8")
+        np.testing.assert_array_equal(raster.read(), pixels)
+        window = Window(3, 7, 5, 11)
+        np.testing.assert_array_equal(raster.read(window), pixels[window.slices])
+        assert raster.read_valid(window).all()
+        assert raster.read_valid(window).shape == (5, 11)
+        assert not raster.has_invalid
+
+
+def test_a_png_is_read_as_rgb_without_a_georeference(tmp_path: Path, pixels: np.ndarray) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
+    with Raster(tmp_path / "a.png") as raster:
+        np.testing.assert_array_equal(raster.read(), pixels)
+        assert raster.georeference.is_missing
+        assert raster.georeference.transform is None
+        assert raster.georeference.gsd is None
+
+
+def test_a_world_file_gives_a_png_its_grid(tmp_path: Path, pixels: np.ndarray) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n100.25\n199.75\n")
+    with Raster(tmp_path / "a.png") as raster:
+        assert raster.georeference.transform == Affine(0.5, 0, 100, 0, -0.5, 200)
+
+
+def test_georeferences_are_kept_whole(tmp_path: Path, pixels: np.ndarray) -> None:
+    write_tiff(tmp_path / "grid.tif", pixels, crs="EPSG:32633", transform=ROTATED)
+    points = [
+        GroundControlPoint(r, c, 10 + c / 9, 50 - r / 9) for r, c in ((0, 0), (0, 30), (20, 0))
+    ]
+    write_tiff(tmp_path / "points.tif", pixels, gcps=points, crs="EPSG:4326")
+    with Raster(tmp_path / "grid.tif") as raster:
+        reference = raster.georeference
+        assert reference.crs == CRS.from_epsg(32633)
+        assert reference.transform.almost_equals(ROTATED, 1e-9)
+        assert reference.gsd == pytest.approx(2.0)
+        assert not reference.is_missing
+    with Raster(tmp_path / "points.tif") as raster:
+        reference = raster.georeference
+        assert [(p.row, p.col, p.x, p.y) for p in reference.gcps] == [
+            (p.row, p.col, p.x, p.y) for p in points
+        ]
+        assert reference.gcps_crs == CRS.from_epsg(4326)
+        assert not reference.is_missing
+
+
+def test_a_pixel_is_nodata_only_where_every_band_is(tmp_path: Path, pixels: np.ndarray) -> None:
+    pixels[2:5, 3:9] = 0
+    pixels[10, 10, 0] = 0
+    with Raster(write_tiff(tmp_path / "a.tif", pixels, nodata=0)) as raster:
+        expected = np.ones((20, 30), dtype=bool)
+        expected[2:5, 3:9] = False
+        assert raster.has_invalid
+        np.testing.assert_array_equal(raster.read_valid(), expected)
+        np.testing.assert_array_equal(raster.read_valid(Window(1, 2, 6, 6)), expected[1:7, 2:8])
+
+
+def test_alpha_is_validity_not_a_band(tmp_path: Path, pixels: np.ndarray) -> None:
+    alpha = np.full((20, 30, 1), 255, dtype=np.uint8)
+    alpha[:, 25:] = 0
+    cv2.imwrite(str(tmp_path / "a.png"), np.concatenate([pixels[..., ::-1], alpha], axis=2))
+    with Raster(tmp_path / "a.png") as raster:
+        assert raster.count == 3
+        np.testing.assert_array_equal(raster.read(), pixels)
+        np.testing.assert_array_equal(raster.read_valid(), alpha[..., 0] > 0)
+
+
+def test_a_fourth_band_that_is_not_alpha_is_data(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4000, (8, 8, 4), dtype=np.uint16)
+    with Raster(write_tiff(tmp_path / "a.tif", pixels)) as raster:
+        assert (raster.count, raster.dtype) == (4, "uint16")
+        np.testing.assert_array_equal(raster.read(), pixels)
+
+
+def test_nan_in_any_band_is_nodata_even_undeclared(tmp_path: Path) -> None:
+    pixels = np.ones((8, 8, 2), dtype=np.float32)
+    pixels[3, 4, 1] = np.nan
+    with Raster(write_tiff(tmp_path / "a.tif", pixels)) as raster:
+        assert raster.has_invalid
+        assert np.argwhere(~raster.read_valid()).tolist() == [[3, 4]]
+
+
+def test_previews_shrink_by_mean_or_by_nearest(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 80, 1), dtype=np.uint8)
+    pixels[:, ::2] = 200
+    with Raster(write_tiff(tmp_path / "a.tif", pixels)) as raster:
+        smooth = raster.read_preview(40)
+        assert smooth.shape == (20, 40, 1)
+        assert (smooth == 100).all()
+        assert set(np.unique(raster.read_preview(40, smooth=False))) <= {0, 200}
+        np.testing.assert_array_equal(raster.read_preview(500), pixels)
+
+
+def test_what_is_no_raster_is_told_in_one_line(tmp_path: Path) -> None:
+    text = tmp_path / "text.tif"
+    text.write_text("hello")
+    vrt = tmp_path / "a.vrt"
+    vrt.write_text('<VRTDataset rasterXSize="4" rasterYSize="4"></VRTDataset>')
+    for path, message in (
+        (tmp_path / "missing.tif", "no such file"),
+        (tmp_path, "is a folder, not a raster"),
+        (text, "not a raster that can be read"),
+        (vrt, "not a raster that can be read"),
+        (Path("/vsicurl/http://localhost/a.tif"), "no such file"),
+    ):
+        with pytest.raises(DataError, match=message) as caught:
+            Raster(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_names_the_place(tmp_path: Path, pixels: np.ndarray) -> None:
+    big = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+    path = write_tiff(tmp_path / "a.tif", big, tiled=True, blockxsize=64, blockysize=64)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    with rasterio.Env(), Raster(path) as raster:
+        raster.read(Window(0, 0, 64, 64))
+        with pytest.raises(DataError, match=r"a\.tif: cannot be read at rows 192 to 256, columns"):
+            raster.read(Window(192, 0, 64, 256))
+
+
+def test_bands_of_different_types_are_refused(tmp_path: Path) -> None:
+    # only formats of several files have such bands, so the dataset is a stand-in
+    path = write_tiff(tmp_path / "a.tif", np.zeros((4, 4, 2), dtype=np.uint8))
+
+    class Mixed:
+        dtypes = ("uint8", "int16")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmrs.geo.raster._open", lambda _: Mixed())
+        with pytest.raises(DataError, match=r"bands of different types: uint8, int16"):
+            Raster(path)
