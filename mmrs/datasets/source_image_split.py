@@ -76,7 +76,7 @@ class SourceImageSplitDataset(BaseSegDataset):
             raise ConfigError(
                 "no image folder is set",
                 where=f"{type(self).__name__}.data_prefix",
-                fix="set data_root and data_prefix=dict(img_path='img_dir', seg_map_path='ann_dir')",
+                fix="set data_root, and data_prefix.img_path='img_dir'",
             )
         try:
             samples = super().load_data_list()

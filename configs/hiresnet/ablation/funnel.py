@@ -1,0 +1,12 @@
+# Module ablation, base + funnel: HRNet's blocks behind the funnel, 50.2 M.
+# No trained weights ship with mmrs.
+_base_ = [
+    "../../_base_/models/hiresnet_coarse.py",
+    "../../_base_/datasets/vaihingen.py",
+    "../../_base_/schedules/hiresnet_200e.py",
+    "../../_base_/default_runtime.py",
+]
+model = dict(
+    backbone=dict(block="basic"),
+    decode_head=dict(num_classes=6),
+)

@@ -1,0 +1,14 @@
+# Loss ablation, table VIII: random weights, drawn anew every step.
+# No trained weights ship with mmrs.
+_base_ = [
+    "../../_base_/models/hiresnet.py",
+    "../../_base_/datasets/vaihingen.py",
+    "../../_base_/schedules/hiresnet_200e.py",
+    "../../_base_/default_runtime.py",
+]
+model = dict(
+    decode_head=dict(
+        num_classes=6,
+        loss_decode=dict(weighting="random"),
+    ),
+)

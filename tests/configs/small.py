@@ -1,0 +1,54 @@
+"""Configs as a test can afford to run them: the same types and options, less depth and size."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import mmrs  # noqa: F401 - `mmseg::` is found by virtue of this
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SIDE_PX = 64
+
+
+def run_configs() -> list[str]:
+    """Every config that is a run, relative to the folder of configs."""
+    paths = (path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.py"))
+    return sorted(path.as_posix() for path in paths if path.parts[0] != "_base_")
+
+
+def load(name: str) -> Config:
+    """One config, with its scope set as a Runner would."""
+    config = copy.deepcopy(_load_once(name))
+    init_default_scope(config.default_scope)
+    return config
+
+
+@functools.cache
+def _load_once(name: str) -> Config:
+    return Config.fromfile(CONFIGS / name)
+
+
+def shrink(config: Config) -> Config:
+    """Fewer blocks, small crops and windows, nothing downloaded; in place."""
+    model = config.model
+    model.data_preprocessor.size = (SIDE_PX, SIDE_PX)
+    model.pretrained = None
+    backbone = model.backbone
+    if (backbone.get("init_cfg") or {}).get("type") == "Pretrained":
+        backbone.init_cfg = None
+    if backbone.type == "mmrs.HiResNet":
+        backbone.update(num_modules=(1, 1), num_blocks=(1, 1), num_funnel_blocks=2)
+    if backbone.type == "HRNet":
+        for stage, settings in backbone.extra.items():
+            if stage != "stage1":
+                settings.num_modules = 1
+                settings.num_blocks = (1,) * settings.num_branches
+    if model.test_cfg.mode == "slide":
+        model.test_cfg.update(crop_size=(48, 48), stride=(32, 32))
+    config.optim_wrapper.accumulative_counts = 1
+    return config
