@@ -37,6 +37,27 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``; the words are read by ``mmrs.apis.config_load.parse_cfg_options``."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="override keys of the config: model.decode_head.num_classes=3, key='[1,2]'",
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and ``--local-rank`` (which some launchers pass by themselves)."""
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="none",
+        help="what starts the processes; torchrun is pytorch",
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
 def error_line(error: BaseException) -> str:
     """Return the one line that a user should read for ``error``, without a prefix.
 
