@@ -15,7 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.crs import CRS
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 LOVEDA_IDS = tuple(range(8))  # 0 is no data
 ISPRS_IDS = tuple(range(7))  # 0 is boundary
@@ -40,6 +40,12 @@ def make_image(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
     colors = np.random.default_rng(0).integers(40, 216, size=(256, 3))
     noise = rng.normal(0, 12, size=(*labels.shape, 3))
     return np.clip(colors[labels] + noise, 0, 255).astype(np.uint8)
+
+
+def read_png(path: str | Path) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) uint8, as stored."""
+    with Image.open(path) as file:
+        return np.array(file)
 
 
 def write_pair(
@@ -167,7 +173,7 @@ def make_geotiff(
         "dtype": dtype,
         "nodata": nodata,
         "crs": None if epsg is None else CRS.from_epsg(epsg),
-        "transform": from_origin(500_000.0, 5_400_000.0, gsd_m, gsd_m),
+        "transform": Affine(gsd_m, 0.0, 500_000.0, 0.0, -gsd_m, 5_400_000.0),
     }
     with rasterio.open(path, "w", **profile) as raster:
         raster.write(data)
