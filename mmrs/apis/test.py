@@ -117,7 +117,7 @@ def _use_seg_metric(
         found = True
         ours["type"] = "mmrs.SegMetric"
         if metrics is not None:
-            ours["metrics"] = list(metrics)
+            ours["score_names"] = list(metrics)
         if confusion_matrix is not None:
             ours["confusion_matrix"] = str(confusion_matrix)
         replaced.append(ours)

@@ -1,6 +1,7 @@
 """Metrics and hooks of a run."""
 
 from mmrs.engine.loveda_submission import LoveDASubmission
+from mmrs.engine.same_buffers_hook import SameBuffersHook
 from mmrs.engine.seg_metric import SegMetric
 
-__all__ = ["LoveDASubmission", "SegMetric"]
+__all__ = ["LoveDASubmission", "SameBuffersHook", "SegMetric"]

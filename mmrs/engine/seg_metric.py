@@ -58,7 +58,8 @@ class SegMetric(BaseMetric):
     shards are left out.
 
     Args:
-        metrics: Which scores to return, from mIoU, mF1, OA (overall accuracy), AA (mean
+        score_names: Which scores to return (not ``metrics``: MMEngine takes a dict with that
+            key for an evaluator), from mIoU, mF1, OA (overall accuracy), AA (mean
             recall), Kappa, precision and recall (both means over the classes).
         exclude_from_mean: Class names that are scored but not averaged.
         ignore_index: The label that does not count.
@@ -79,7 +80,7 @@ class SegMetric(BaseMetric):
     def __init__(
         self,
         *,
-        metrics: Sequence[str] = ("mIoU",),
+        score_names: Sequence[str] = ("mIoU",),
         exclude_from_mean: Sequence[str] = (),
         ignore_index: int = 255,
         confusion_matrix: str | None = None,
@@ -89,8 +90,8 @@ class SegMetric(BaseMetric):
     ) -> None:
         # BaseMetric warns where there is neither a prefix nor a default one
         super().__init__(prefix=prefix)
-        names = [metrics] if isinstance(metrics, str) else list(metrics)
-        self.metrics = check_metric_names(names, where="SegMetric.metrics")
+        names = [score_names] if isinstance(score_names, str) else list(score_names)
+        self.score_names = check_metric_names(names, where="SegMetric.score_names")
         self.exclude_from_mean = tuple(exclude_from_mean)
         self.ignore_index = ignore_index
         self.confusion_matrix_path = confusion_matrix
@@ -194,7 +195,7 @@ class SegMetric(BaseMetric):
             "precision": scores.mean(scores.precision),
             "recall": scores.mean(scores.recall),
         }
-        return {name: 100 * values[name] for name in self.metrics}
+        return {name: 100 * values[name] for name in self.score_names}
 
     def _class_names(self) -> tuple[str, ...]:
         classes = (self.dataset_meta or {}).get("classes")

@@ -57,7 +57,7 @@ def random_samples(count, seed=0):
 
 def test_scores_are_in_percent_and_as_asked():
     pair = sample([[0, 1, 1, 2]], [[0, 0, 1, 2]])
-    every = evaluate(make(metrics=seg_metric.METRIC_NAMES), [pair])
+    every = evaluate(make(score_names=seg_metric.METRIC_NAMES), [pair])
     # by hand: IoU 1/2, 1/2, 1; recall 1/2, 1, 1; precision 1, 1/2, 1; F1 2/3, 2/3, 1
     assert every["mIoU"] == pytest.approx(100 * 2 / 3)
     assert every["mF1"] == pytest.approx(100 * 7 / 9)
@@ -115,7 +115,7 @@ def test_missing_label_says_what_to_do():
 @pytest.mark.parametrize("name, guess", [("miou", "mIoU"), ("kapa", "Kappa"), ("F1", "mF1")])
 def test_unknown_metric_guesses(name, guess):
     with pytest.raises(ConfigError, match=f"did you mean '{guess}'"):
-        SegMetric(metrics=(name,))
+        SegMetric(score_names=(name,))
 
 
 def test_format_only_needs_a_folder():
@@ -148,7 +148,7 @@ def test_nothing_to_average_is_nan_and_said(log):
 @pytest.mark.parametrize("padded", [True, False])
 def test_shards_give_the_value_of_one_process(monkeypatch, world_size, padded):
     samples = random_samples(5)
-    expected = evaluate(make(metrics=seg_metric.METRIC_NAMES), samples)
+    expected = evaluate(make(score_names=seg_metric.METRIC_NAMES), samples)
     # DefaultSampler: rank, rank + world_size, ...; padded by starting over
     length = -(-5 // world_size) * world_size if padded else 5
     order = [i % 5 for i in range(length)]
@@ -159,7 +159,7 @@ def test_shards_give_the_value_of_one_process(monkeypatch, world_size, padded):
         metric = make()
         metric.process({}, [samples[i] for i in order[rank::world_size]])
         metric.evaluate(5)
-    merged = make(metrics=seg_metric.METRIC_NAMES)
+    merged = make(score_names=seg_metric.METRIC_NAMES)
     values = merged.compute_metrics([sum(partial).numpy().reshape(3, 3)])
     assert values == pytest.approx(expected)
 

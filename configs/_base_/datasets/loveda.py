@@ -64,5 +64,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="mmrs.SegMetric", metrics=["mIoU"], exclude_from_mean=())
+val_evaluator = dict(type="mmrs.SegMetric", score_names=["mIoU"], exclude_from_mean=())
 test_evaluator = val_evaluator

@@ -68,6 +68,6 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 # five classes in the means, as the papers report; clutter is scored and shown
 val_evaluator = dict(
-    type="mmrs.SegMetric", metrics=["mIoU", "mF1", "OA"], exclude_from_mean=("clutter",)
+    type="mmrs.SegMetric", score_names=["mIoU", "mF1", "OA"], exclude_from_mean=("clutter",)
 )
 test_evaluator = val_evaluator
