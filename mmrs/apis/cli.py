@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from mmrs.compat import explain_import_error
 from mmrs.errors import MmrsError
 
 EXIT_ERROR = 1
@@ -109,7 +110,7 @@ def run(
         sys.stderr.close()
         return EXIT_ERROR
     except Exception as error:
-        known = find_mmrs_error(error)
+        known = find_mmrs_error(error) or explain_import_error(error)
         if known is not None:
             _tell(f"error: {error_line(known)}", debug)
             return EXIT_USAGE if isinstance(known, UsageError) else EXIT_ERROR
