@@ -20,8 +20,10 @@ from PIL import Image, UnidentifiedImageError
 from prettytable import PrettyTable
 
 from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.config_classes import leaf_datasets as leaf_configs
+from mmrs.apis.config_types import accepted_parameters, resolve
 from mmrs.apis.guarded_pipeline import GuardedPipeline, check_of, leaf_datasets
-from mmrs.errors import ConfigError, DataError, LabelError, MmrsError
+from mmrs.errors import DataError, LabelError, MmrsError
 from mmrs.label_check import check_label_shape, check_labels
 
 # Transforms of these packages never change what a label id means (``maps_labels`` ones aside).
@@ -123,7 +125,7 @@ def _build(cfg: Config, split: str) -> Iterator[tuple[str, Any]]:
     key = f"{split}_dataloader.dataset"
     with DATASETS.switch_scope_and_registry(None) as registry:
         try:
-            dataset = registry.build(copy.deepcopy(loader["dataset"]))
+            dataset = registry.build(_unserialized(loader["dataset"]))
             if hasattr(dataset, "full_init"):
                 dataset.full_init()
         except MmrsError:
@@ -135,6 +137,16 @@ def _build(cfg: Config, split: str) -> Iterator[tuple[str, Any]]:
     leaves = list(leaf_datasets(dataset))
     for index, leaf in enumerate(leaves):
         yield (key if len(leaves) == 1 else f"{key} (part {index})"), leaf
+
+
+def _unserialized(dataset: Any) -> Any:
+    """Copy a data set's config; its list stays a list, for an empty one cannot be serialised."""
+    dataset = copy.deepcopy(dataset)
+    for _, leaf in leaf_configs(dataset, ""):
+        target = resolve(str(leaf.get("type")), DATASETS)
+        if target is not None and "serialize_data" in accepted_parameters(target)[0]:
+            leaf["serialize_data"] = False
+    return dataset
 
 
 def _check_dataset(key: str, dataset: Any, deadline: float) -> LabelTable | None:
@@ -402,5 +414,3 @@ def _no_files(key: str, dataset: Any) -> DataError:
         fix = f"set {key.split(' ')[0]}.img_suffix={found.most_common(1)[0][0]!r}"
     return DataError(f"no images with suffix {wanted!r}{split}; {what}", where=folder, fix=fix)
 
-
-__all__ = ["ConfigError", "LabelTable", "check_data"]

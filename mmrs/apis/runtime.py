@@ -21,6 +21,7 @@ from mmrs.apis.build_errors import explain_build_error
 from mmrs.apis.checkpoint_fit import CheckpointFitHook
 from mmrs.apis.config_types import config_name
 from mmrs.apis.guarded_pipeline import guard_dataset
+from mmrs.engine.same_buffers_hook import SameBuffersHook
 from mmrs.errors import ConfigError, EnvironmentError, MmrsError, OutputError
 
 Phase = Literal["train", "resume", "test"]
@@ -93,6 +94,8 @@ def build_runner(cfg: Config, phase: Phase) -> Runner:
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise explain_build_error(error, cfg, "") from error
     runner.register_hook(CheckpointFitHook(phase=phase), priority="LOWEST")
+    if runner.distributed:
+        runner.register_hook(SameBuffersHook())
     return runner
 
 

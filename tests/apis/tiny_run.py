@@ -95,7 +95,7 @@ def tiny_config(root: Path, **changes: Any) -> dict[str, Any]:
                     "num_convs": 1,
                     "num_classes": len(CLASSES),
                     "norm_cfg": norm,
-                    "loss_decode": {"type": "CrossEntropyLoss"},
+                    "loss_decode": {"type": "CrossEntropyLoss", "avg_non_ignore": True},
                 },
                 "train_cfg": {},
                 "test_cfg": {"mode": "whole"},
@@ -117,7 +117,6 @@ def tiny_config(root: Path, **changes: Any) -> dict[str, Any]:
             "default_hooks": {
                 "logger": {"type": "LoggerHook", "interval": 1, "log_metric_by_epoch": False},
                 "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": 2},
-                "visualization": {"type": "SegVisualizationHook"},
             },
             "log_processor": {"by_epoch": False},
             "visualizer": {
