@@ -49,7 +49,6 @@ train_pipeline = [
     dict(type="RandomCrop", crop_size=crop_size),
     # the eight ways to lay a square
     dict(type="RandomRotFlip", rotate_prob=0.0, flip_prob=1.0),
-    dict(type="PhotoMetricDistortion", brightness_delta=20, hue_delta=5),
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
@@ -58,7 +57,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
@@ -83,7 +82,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="mmrs.SegMetric")
 test_evaluator = val_evaluator
 
-max_iters = 500
+max_iters = 900
 warmup_iters = 50
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-2))
 param_scheduler = [

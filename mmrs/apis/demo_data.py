@@ -91,6 +91,8 @@ def make_demo_data(
     out, sizes = Path(out), sizes or DemoSizes()
     data = DemoData(out / "tiles", out / "scene.tif", out / "scene_labels.tif")
     total = sizes.train_areas + sizes.val_areas + 1
+    for stale in (out / "tiles").glob("*_dir/*/[0-9][0-9][0-9]_[0-3].png"):
+        stale.unlink()  # of an earlier run with more areas
     # one stream of seeds, cut into three: nothing can occur twice
     seeds = np.random.SeedSequence(seed).generate_state(total)
     for index in range(total - 1):

@@ -73,9 +73,9 @@ def build_roads_and_villages(rng: np.random.Generator, canvas: Canvas) -> None:
     roads = np.zeros((height, width), dtype=np.uint8)
     lanes: list[tuple[Path, float]] = []
     houses: list[House] = []
-    for _ in range(1 + rng.poisson((height + width) / 2400)):
+    for _ in range(1 + rng.poisson((height + width) / 1900)):
         main, main_width = winding_path(rng, height, width, wiggle=0.05), rng.uniform(14, 21)
-        settled = smooth_noise(rng, 1, len(main), 350)[0] > -0.3
+        settled = smooth_noise(rng, 1, len(main), 350)[0] > -0.5
         lanes.append((main, main_width))
         houses += houses_along(rng, main, main_width, settled)
         for street, street_width in streets_off(rng, main, settled, water):
@@ -119,7 +119,7 @@ def streets_off(
             street = street[: wet[0] if len(wet) else None]
             if len(street) > 50:
                 yield street, rng.uniform(9, 13)
-        position += rng.uniform(120, 240)
+        position += rng.uniform(100, 190)
 
 
 def houses_along(
@@ -136,7 +136,7 @@ def houses_along(
             is_hall = rng.random() < 0.08
             low, high = (70, 120) if is_hall else (28, 52)
             length, depth = rng.uniform(low, high), rng.uniform(0.75 * low, 0.65 * high)
-            if settled[index] and rng.random() < 0.9:
+            if settled[index] and rng.random() < 0.95:
                 ahead = path[index + 1] - path[index]
                 angle = float(np.arctan2(ahead[1], ahead[0]))
                 gap = road_width / 2 + depth / 2 + rng.uniform(5, 18)
@@ -153,7 +153,7 @@ def houses_along(
                         is_flat=is_hall or rng.random() < 0.25,
                     )
                 )
-            position += length + rng.uniform(8, 35)
+            position += length + rng.uniform(6, 26)
     return houses
 
 

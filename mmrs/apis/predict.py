@@ -14,7 +14,8 @@ import rasterio
 from numpy.typing import NDArray
 
 from mmrs.apis.overlay import write_overlay
-from mmrs.apis.window_model import InputSpec, WindowModel
+from mmrs.apis.progress import progress_bar
+from mmrs.apis.window_model import InputSpec, Size, WindowModel, half, load_window_model
 from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.blending import BandAccumulator, BlendKind, best_class
 from mmrs.geo.class_map import write_class_map
@@ -35,15 +36,27 @@ class SceneMap:
 
     Attributes:
         path: Where it is.
+        classes: Their names.
         pixels: Number of pixels of each class.
         nodata_pixels: Number of pixels without a prediction.
         windows: Number of windows in the plan.
     """
 
     path: Path
+    classes: tuple[str, ...]
     pixels: tuple[int, ...]
     nodata_pixels: int
     windows: int
+
+    def summary(self) -> str:
+        """The file and the share of each class that occurs, in one line."""
+        total = max(1, sum(self.pixels))
+        shares = [
+            f"{name} {100 * count / total:.1f} %"
+            for name, count in zip(self.classes, self.pixels, strict=True)
+            if count
+        ]
+        return f"{self.path}: {', '.join(shares) or 'no pixel holds data'}"
 
 
 def predict_scene(
@@ -51,8 +64,8 @@ def predict_scene(
     out: str | Path,
     model: WindowModel,
     *,
-    window: int = 512,
-    stride: int | None = None,
+    window: int | Size | None = None,
+    stride: int | Size | None = None,
     batch_size: int = 4,
     blend: BlendKind = "cosine",
     overlay: str | Path | None = None,
@@ -64,8 +77,9 @@ def predict_scene(
         image: GeoTIFF, PNG, JPEG, ...; its nodata becomes the map's.
         out: The class map, ``.tif``: class indices, 255 = nodata, with a colour table.
         model: What predicts.
-        window: Side of a window, in pixels.
-        stride: Step from one window to the next, in pixels; half a window by default.
+        window: Side of a window in pixels, or (rows, columns); the model's own by default.
+        stride: Step from one window to the next, likewise; by default half a window, or the
+            model's own where ``window`` is left out too.
         batch_size: Windows in one call of the model.
         blend: How overlapping windows are mixed.
         overlay: A PNG to write beside it: image, map, both, and a legend.
@@ -79,7 +93,9 @@ def predict_scene(
         ConfigError: If an option has no meaning.
         OutputError: If the map cannot be written; what ``out`` held is then untouched.
     """
-    stride = max(1, window // 2) if stride is None else stride
+    if stride is None:
+        stride = model.stride if window is None else half(_pair(window))
+    window = model.window if window is None else window
     if batch_size < 1:
         raise ConfigError(f"batch size must be >= 1, got {batch_size}")
     _check_outputs(Path(image), out, overlay)
@@ -98,7 +114,7 @@ def predict_scene(
         if overlay is not None:
             write_overlay(image, out, overlay, classes=model.classes, palette=model.palette)
     pixels = tuple(int(count) for count in counts[: len(model.classes)])
-    return SceneMap(Path(out), pixels, int(counts[NODATA_LABEL]), len(plan))
+    return SceneMap(Path(out), tuple(model.classes), pixels, int(counts[NODATA_LABEL]), len(plan))
 
 
 def blended_rows(
@@ -204,5 +220,62 @@ def _check_outputs(image: Path, out: str | Path, overlay: str | Path | None) -> 
         raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
 
 
+def _pair(value: int | Size) -> Size:
+    return (value, value) if isinstance(value, int) else value
+
+
 def _bands(count: int) -> str:
     return f"{count} band{'' if count == 1 else 's'}"
+
+
+def predict_file(
+    image: str | Path,
+    config: str | Path,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    overlap: int | None = None,
+    batch_size: int = 4,
+    device: str | None = None,
+    cfg_options: dict[str, Any] | None = None,
+    overlay: str | Path | None = None,
+) -> SceneMap:
+    """What ``tools/predict.py`` does: load a trained model, predict a scene, show the progress.
+
+    Args:
+        image: As in ``predict_scene``.
+        config: The model's config.
+        checkpoint: Its weights.
+        out: As in ``predict_scene``.
+        window: As in ``predict_scene``.
+        stride: As in ``predict_scene``.
+        overlap: Pixels that neighbouring windows share, instead of ``stride``.
+        batch_size: As in ``predict_scene``.
+        device: ``cpu``, ``cuda``, ...; by default a GPU where there is one.
+        cfg_options: Keys of the config to override.
+        overlay: As in ``predict_scene``.
+
+    Raises:
+        MmrsError: As ``predict_scene`` and ``load_window_model``.
+    """
+    # what needs no model is refused before one is loaded
+    with rasterio.Env(), Raster(image):
+        _check_outputs(Path(image), out, overlay)
+    model = load_window_model(config, checkpoint, device=device, cfg_options=cfg_options)
+    step: int | Size | None = stride
+    if overlap is not None:
+        height, width = model.window if window is None else _pair(window)
+        step = (height - overlap, width - overlap)
+    with progress_bar("windows") as progress:
+        return predict_scene(
+            image,
+            out,
+            model,
+            window=window,
+            stride=step,
+            batch_size=batch_size,
+            overlay=overlay,
+            progress=progress,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,24 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 
+from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
-from mmrs.compat import safe_load_checkpoint
-from mmrs.errors import CheckpointError, ConfigError
+from mmrs.apis.config_types import config_name
+from mmrs.compat import check_compiled_operators, safe_load_checkpoint
+from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
 from mmrs.geo.palette import check_palette, default_palette
 
 BandOrder = Literal["file", "reversed"]
+Size = tuple[int, int]  # (rows, columns), in pixels
+
+DEFAULT_WINDOW_PX = 512
 
 # steps of a test pipeline that scene prediction does itself, or that do nothing to the pixels
 _GEOMETRY = {
@@ -58,12 +66,16 @@ class WindowModel(Protocol):
         spec: What it takes.
         threshold: With two classes, the probability from which the second wins; None: the
             larger one wins.
+        window: Size of a window that suits it, (rows, columns).
+        stride: Step between windows that suits it, (rows, columns).
     """
 
     classes: Sequence[str]
     palette: Sequence[tuple[int, int, int]]
     spec: InputSpec
     threshold: float | None
+    window: Size
+    stride: Size
 
     def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels in file order, (N, h, w, bands) -> probabilities (N, K, h, w)."""
@@ -78,6 +90,8 @@ class SegmentorWindowModel:
         spec: What its training pipeline read.
         classes: Names.
         palette: RGB of each class.
+        window: Size of a window that suits it, (rows, columns).
+        stride: Step between windows that suits it; half a window by default.
     """
 
     def __init__(
@@ -87,11 +101,15 @@ class SegmentorWindowModel:
         spec: InputSpec,
         classes: Sequence[str],
         palette: Sequence[tuple[int, int, int]],
+        window: Size = (DEFAULT_WINDOW_PX, DEFAULT_WINDOW_PX),
+        stride: Size | None = None,
     ):
         self.model = model
         self.spec = spec
         self.classes = tuple(classes)
         self.palette = tuple(palette)
+        self.window = window
+        self.stride = stride or half(window)
         head = _last_head(model)
         # one output channel and a threshold is MMSeg's other way to tell two classes apart
         self.threshold: float | None = head.threshold if head.out_channels == 1 else None
@@ -120,7 +138,7 @@ def load_window_model(
     config: str | Path | Config,
     checkpoint: str | Path,
     *,
-    device: str = "cpu",
+    device: str | None = None,
     cfg_options: dict[str, Any] | None = None,
 ) -> SegmentorWindowModel:
     """Build a config's segmentor, load trained weights, make it ready for windows.
@@ -128,25 +146,38 @@ def load_window_model(
     Args:
         config: An MMSegmentation config.
         checkpoint: What ``tools/train.py`` saved.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default a GPU where there is one.
         cfg_options: Keys of the config to override.
 
     Raises:
         ConfigError: If the config cannot be used for prediction.
         CheckpointError: If the checkpoint is missing, damaged, or of another model.
+        EnvironmentError: If the device is not there.
     """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     cfg = load_config(config, cfg_options=cfg_options)
-    where = getattr(cfg, "filename", None)
-    spec = read_input_spec(cfg)
     init_default_scope(cfg.get("default_scope", "mmseg"))
-    model_cfg = cfg.model.copy()
-    model_cfg.pop("pretrained", None)
-    model = MODELS.build(model_cfg)
+    check_compiled_operators({"model": cfg.model})
+    spec = read_input_spec(cfg)
+    model = _build(cfg)
     meta = load_weights(model, checkpoint)
-    num_classes = _last_head(model).num_classes
-    classes, palette = _class_names(cfg, meta, num_classes, checkpoint, where)
-    model.to(device).eval()
-    return SegmentorWindowModel(model, spec=spec, classes=classes, palette=palette)
+    classes, palette = _class_names(cfg, meta, _last_head(model).num_classes, checkpoint)
+    try:
+        model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        # torch's texts run over many lines and name its build, not the mend
+        raise EnvironmentError(
+            "there is no such device", where=f"device {device}", fix="use cpu, or cuda where it is"
+        ) from error
+    window, stride = _window_and_stride(cfg)
+    return SegmentorWindowModel(
+        model, spec=spec, classes=classes, palette=palette, window=window, stride=stride
+    )
+
+
+def half(window: Size) -> Size:
+    """Half a window, which is the usual stride."""
+    return max(1, window[0] // 2), max(1, window[1] // 2)
 
 
 def read_input_spec(cfg: Config) -> InputSpec:
@@ -155,13 +186,11 @@ def read_input_spec(cfg: Config) -> InputSpec:
     Raises:
         ConfigError: If the pipeline changes pixels in a way that windows cannot follow.
     """
-    pipeline = cfg.get("test_pipeline") or cfg.get("test_dataloader", {}).get("dataset", {}).get(
-        "pipeline"
-    )
-    where = getattr(cfg, "filename", None)
-    bands = len(cfg.model.get("data_preprocessor", {}).get("mean") or ()) or int(
-        cfg.model.get("backbone", {}).get("in_channels", 3)
-    )
+    loader = cfg.get("test_dataloader") or {}
+    pipeline = (loader.get("dataset") or {}).get("pipeline") or cfg.get("test_pipeline")
+    where = config_name(cfg)
+    mean = (cfg.model.get("data_preprocessor") or {}).get("mean") or ()
+    bands = len(mean) or int((cfg.model.get("backbone") or {}).get("in_channels", 3))
     if not pipeline:
         return InputSpec(3, "uint8", "reversed")
     load, *others = pipeline
@@ -202,52 +231,64 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, An
     """
     path = Path(checkpoint)
     content = safe_load_checkpoint(path)
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise CheckpointError("holds no weights", where=path, fix="name a checkpoint (.pth)")
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    _check_same_tensors(model.state_dict(), state, path)
-    model.load_state_dict(state)
-    meta = content.get("meta", {})
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    state = {
+        str(key).removeprefix("module."): value
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
+    if not state:
+        raise CheckpointError("it holds no weights", where=path, fix="name a checkpoint (.pth)")
+    check_fit(compare(model.state_dict(), state), where=str(path))
+    model.load_state_dict(state, strict=False)
+    meta = content.get("meta")
     return meta if isinstance(meta, dict) else {}
 
 
-def _check_same_tensors(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
-    for key in wanted.keys() | found.keys():
-        shapes = [tuple(side[key].shape) if key in side else None for side in (wanted, found)]
-        if shapes[0] != shapes[1]:
-            raise CheckpointError(
-                f"of another model than the config's: {key} is {shapes[1] or 'missing'} in the "
-                f"checkpoint and {shapes[0] or 'missing'} in the model",
-                where=path,
-                fix="use the config that it was trained with",
-            )
+def _build(cfg: Config) -> Any:
+    if cfg.get("model") is None:
+        raise ConfigError("prediction needs model", where=config_name(cfg), fix="set model")
+    model_cfg = copy.deepcopy(cfg.model)
+    model_cfg.pop("pretrained", None)
+    try:
+        model = MODELS.build(model_cfg)
+    except Exception as error:
+        raise explain_build_error(error, cfg, "model") from error
+    # one process has nobody to synchronise with
+    return revert_sync_batchnorm(model)
 
 
 def _class_names(
-    cfg: Config,
-    meta: dict[str, Any],
-    num_classes: int,
-    checkpoint: str | Path,
-    where: str | None,
+    cfg: Config, meta: dict[str, Any], num_classes: int, checkpoint: str | Path
 ) -> tuple[Sequence[str], list[tuple[int, int, int]]]:
     """Names and colours: the checkpoint's own, the config's ``metainfo``, or numbers."""
-    dataset = cfg.get("test_dataloader", {}).get("dataset", {})
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     info = meta.get("dataset_meta") or dataset.get("metainfo") or {}
-    classes = info.get("classes")
-    if classes is None:
-        classes = tuple(f"class {index}" for index in range(num_classes))
+    classes = info.get("classes") or [f"class {index}" for index in range(num_classes)]
     if len(classes) != num_classes:
         raise CheckpointError(
-            f"names {len(classes)} classes, but the model has {num_classes}",
+            f"it knows {len(classes)} classes, the model has {num_classes}",
             where=checkpoint,
-            fix="set num_classes of every head to the number of classes trained",
+            fix=f"set num_classes={len(classes)} of every head, and train again",
         )
     palette = info.get("palette") or default_palette(num_classes)
     try:
         return classes, check_palette(palette, num_classes)
     except ValueError as error:
-        raise ConfigError(str(error), where=where, fix="mend the palette") from error
+        raise CheckpointError(str(error), where=checkpoint, fix="mend metainfo.palette") from error
+
+
+def _window_and_stride(cfg: Config) -> tuple[Size, Size]:
+    """The config's own sliding windows, or its crops at a stride of half of one."""
+    test_cfg = cfg.model.get("test_cfg") or {}
+    if test_cfg.get("mode") == "slide":
+        return _size(test_cfg["crop_size"]), _size(test_cfg["stride"])
+    window = _size(cfg.get("crop_size") or DEFAULT_WINDOW_PX)
+    return window, half(window)
+
+
+def _size(value: int | Sequence[int]) -> Size:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 def _last_head(model: Any) -> Any:
