@@ -1,6 +1,7 @@
 """Every run config is built, stepped once and predicted once."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -110,12 +111,26 @@ def test_number_of_classes_is_that_of_the_data(name):
     assert {head.num_classes for head in heads} == {len(classes)}
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("hiresnet/")])
+# the demo trains its own weights
+@pytest.mark.parametrize(
+    "name", [n for n in RUNS if n.startswith("hiresnet/") and n != "hiresnet/hiresnet_demo.py"]
+)
 def test_header_says_that_no_weights_ship(name):
     header = (CONFIGS / name).read_text(encoding="utf-8").partition("_base_")[0]
-    if name == "hiresnet/hiresnet_demo.py":
-        pytest.skip("the demo trains its own")
     assert "No trained weights ship with mmrs" in header
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_readme_of_a_folder_links_every_run_in_it(name):
+    folder, _, rest = name.partition("/")
+    assert f"]({rest})" in (CONFIGS / folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("readme", sorted(CONFIGS.glob("*/README.md")), ids=lambda p: p.parent.name)
+def test_links_of_a_readme_lead_somewhere(readme):
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", readme.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (readme.parent / link).exists()] == []
 
 
 def _as_list(part) -> list:
