@@ -116,7 +116,7 @@ def test_the_scene_is_a_geotiff_with_its_truth_on_the_same_grid(tmp_path: Path) 
 
 def test_the_same_seed_gives_the_same_files_and_old_tiles_go(tmp_path: Path) -> None:
     def content(folder: Path) -> dict[str, bytes]:
-        paths = sorted(folder.rglob("*.png")) + [folder / "scene.tif"]
+        paths = [*sorted(folder.rglob("*.png")), folder / "scene.tif"]
         return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
     make_demo_data(tmp_path / "a", seed=2, sizes=TINY)

@@ -32,7 +32,7 @@ def test_profiles_have_their_closed_forms() -> None:
 
 
 def test_wrong_blends_are_refused() -> None:
-    with pytest.raises(ValueError, match="blend must be .* got 'cubic'"):
+    with pytest.raises(ValueError, match=r"blend must be .* got 'cubic'"):
         blend_profile(4, "cubic")
     with pytest.raises(ValueError, match="length must be >= 1, got 0"):
         blend_profile(0)
