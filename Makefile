@@ -54,7 +54,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt Makefile
 		echo "[1/2] creating $(VENV) with $$($$python --version)"; \
 		"$$python" -m venv --clear $(VENV); \
 	fi
-	@echo "[2/2] installing what constraints.txt names (about 2.5 GB to fetch the first time)"
+	@echo "[2/2] installing what constraints.txt names (about 3 GB to fetch the first time)"
 	@sh .ci/install $(BIN) openmmlab,test
 	@touch $@
 

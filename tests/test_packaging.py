@@ -141,8 +141,12 @@ def test_the_source_archive_can_be_built_and_tested(built) -> None:
 # What a user does after either kind of install; it prints one JSON line.
 USE = """
 import json, site, sys
-site.addsitedir(sys.argv[1])
+# an editable mmrs of the environment that runs the tests would answer first
+sys.meta_path[:] = [f for f in sys.meta_path if "__editable__" not in f.__module__]
+for name in [name for name in sys.modules if name.startswith("__editable__")]:
+    del sys.modules[name]
 sys.path.insert(0, sys.argv[1])
+site.addsitedir(sys.argv[1])
 import mmrs
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -223,7 +227,7 @@ def imported_roots(folder: str) -> set[str]:
                 roots |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 roots.add((node.module or "").partition(".")[0])
-    own = {"mmrs", "tests", "__future__"}
+    own = {"mmrs", "tests", "benchmarks", "__future__"}
     return {root for root in roots if root not in sys.stdlib_module_names} - own
 
 
