@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,7 @@ def run_demo(
         MmrsError: If something is missing on this machine.
     """
     out, console = Path(out), console or Console()
+    _import_datasets_silently()
     start = time.monotonic()
     console.print("[bold]1/5[/]   Making imagery: fields, forest, water, roads, houses")
     with progress_bar("      areas", console=console) as update:
@@ -183,6 +186,12 @@ def demo_config(
     cfg.log_level = "ERROR"
     cfg.work_dir = str(work_dir)
     return cfg
+
+
+def _import_datasets_silently() -> None:
+    # MMSegmentation prints here that an optional package of its maintainer is not installed
+    with redirect_stdout(io.StringIO()):
+        importlib.import_module("mmseg.datasets")
 
 
 def _find_config() -> Path:
