@@ -40,11 +40,26 @@ def check_config(cfg: Config, phase: Phase) -> None:
             guess = nearest(key, [k for k in cfg if k not in _NEEDED[phase]], cutoff=0.85)
             fix = f"{guess} looks like it: rename it" if guess else f"set {key}"
             raise ConfigError(f"{phase}ing needs {key}", where=name, fix=fix)
+    if phase == "train":
+        _check_validation(cfg, name)
     check_types_and_keys(cfg)
     check_compiled_operators({"model": cfg.model})
     check_classes(cfg, ("train", "val") if phase == "train" else ("test",))
     _check_inference(cfg, name)
     _check_data_prefix(cfg, name)
+
+
+def _check_validation(cfg: Config, name: str) -> None:
+    """Validation has three parts; MMEngine wants all or none."""
+    parts = ("val_dataloader", "val_cfg", "val_evaluator")
+    missing = [key for key in parts if cfg.get(key) is None]
+    if missing and len(missing) < len(parts):
+        present = next(key for key in parts if key not in missing)
+        raise ConfigError(
+            f"{present} is set, but {' and '.join(missing)} is not",
+            where=name,
+            fix=f"set {' and '.join(missing)}, or none of {', '.join(parts)}",
+        )
 
 
 def _check_inference(cfg: Config, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine import registry as root
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
 
 from mmrs.apis.config_load import nearest
 from mmrs.apis.config_types import config_name, resolve
@@ -53,19 +54,17 @@ def check_classes(cfg: Config, splits: Sequence[str]) -> tuple[str, ...] | None:
             classes = _dataset_classes(dataset, f"{name}: {path}")
             if classes is None:
                 continue
+            _check_heads(cfg.get("model"), (path, classes), name)
             if first is None:
                 first = (path, classes)
-            elif classes != first[1]:
+            elif classes != first[1] and len(classes) == len(first[1]):
                 raise ConfigError(
                     f"classes are {_listed(classes)}, but those of {first[0]} are "
                     f"{_listed(first[1])}",
                     where=f"{name}: {path}.metainfo.classes",
                     fix="name the same classes in the same order",
                 )
-    if first is None:
-        return None
-    _check_heads(cfg.get("model"), first, name)
-    return first[1]
+    return None if first is None else first[1]
 
 
 def _dataset_classes(dataset: Mapping, where: str) -> tuple[str, ...] | None:
@@ -84,12 +83,10 @@ def _dataset_classes(dataset: Mapping, where: str) -> tuple[str, ...] | None:
         if known is not None:
             _check_subset(classes, known, title, f"{where}.metainfo.classes")
     elif known is None:
-        raise ConfigError(
-            f"no class names, and {title} has none of its own",
-            where=f"{where}.metainfo",
-            fix="set metainfo=dict(classes=('background', 'building'), palette=[[0, 0, 0], "
-            "[255, 0, 0]])",
-        )
+        # others may read their classes from a file when they are built
+        if cls.__init__ is BaseSegDataset.__init__:
+            raise no_classes(title, where)
+        return None
     else:
         classes = _read_classes(known, f"{title}.METAINFO")
     if "palette" in metainfo:
@@ -97,6 +94,16 @@ def _dataset_classes(dataset: Mapping, where: str) -> tuple[str, ...] | None:
     elif known is not None and builtin.get("palette") is not None:
         _check_palette(builtin["palette"], known, f"{title}.METAINFO['palette']")
     return classes
+
+
+def no_classes(title: str, where: str) -> ConfigError:
+    """Return the error for a data set without class names."""
+    return ConfigError(
+        f"no class names, and {title} has none of its own",
+        where=f"{where}.metainfo",
+        fix="set metainfo=dict(classes=('background', 'building'), palette=[[0, 0, 0], "
+        "[255, 0, 0]])",
+    )
 
 
 def _check_key_case(metainfo: Mapping, where: str) -> None:

@@ -97,7 +97,7 @@ def _read(path: Path) -> Config:
     except SyntaxError as error:
         raise ConfigError(
             f"no Python ({error.msg})",
-            where=f"{error.filename or path}:{error.lineno}",
+            where=f"{_syntax_error_file(error, path)}:{error.lineno}",
             fix="mend the line",
         ) from error
     except FileNotFoundError as error:
@@ -118,6 +118,12 @@ def _read(path: Path) -> Config:
             where=path,
             fix="mend the config; --debug shows where",
         ) from error
+
+
+def _syntax_error_file(error: SyntaxError, path: Path) -> str:
+    # MMEngine parses the text of a file, and the parser does not know its name
+    named = error.filename and not error.filename.startswith("<")
+    return str(error.filename) if named else str(path)
 
 
 def _check_option(cfg: Config, key: str) -> None:

@@ -16,6 +16,7 @@ from mmengine.registry import Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+import mmrs.registry  # noqa: F401 - its registries become children of the roots
 from mmrs.apis.config_load import nearest
 from mmrs.errors import ConfigError
 
@@ -194,14 +195,8 @@ def resolve(kind: str, registry: Registry) -> Any:
 
 def unknown_type(kind: str, registry: Registry, *, where: str) -> ConfigError:
     """Return the error for a type that ``registry`` does not hold."""
-    scope, _, short = kind.rpartition(".")
-    names = dict(_registered_names(registry))
-    guess = nearest(kind, list(names)) or next(
-        (full for full, bare in names.items() if bare.lower() == short.lower()), None
-    )
-    if guess is None:
-        by_short = nearest(short, list(set(names.values())))
-        guess = next((full for full, bare in names.items() if bare == by_short), None)
+    scope = kind.rpartition(".")[0]
+    guess = _nearest_type(kind, dict(_registered_names(registry)))
     imported = f"custom_imports = dict(imports=['{scope or 'your_package.your_module'}'])"
     if scope and not any(child == scope for child in registry._get_root_registry().children):
         fix = f"install or import the package {scope}: {imported}"
@@ -214,12 +209,35 @@ def unknown_type(kind: str, registry: Registry, *, where: str) -> ConfigError:
     return ConfigError(f"{kind!r} is no registered {registry.name}", where=where, fix=fix)
 
 
+def _nearest_type(kind: str, names: Mapping[str, str]) -> str | None:
+    """Return the registered name meant by ``kind``: but for scope, case, an ending, or a slip.
+
+    Args:
+        kind: As the config has it.
+        names: Name as a config writes it -> bare name.
+    """
+    short = kind.rpartition(".")[2].lower()
+    for full, bare in names.items():
+        if bare.lower() == short:
+            return full
+    longer = [full for full, bare in names.items() if bare.lower().startswith(short)]
+    if longer and len(short) > 3:
+        return min(longer, key=len)
+    guess = nearest(kind, list(names))
+    if guess is None:
+        bare_guess = nearest(short, list(set(names.values())))
+        guess = next((full for full, bare in names.items() if bare == bare_guess), None)
+    return guess
+
+
 def _registered_names(registry: Registry) -> Iterator[tuple[str, str]]:
     """Yield (name as a config writes it, bare name) of everything in a registry's tree."""
     default = root.DefaultScope.get_current_instance()
     base = registry._get_root_registry()
     for node in (base, *base.children.values()):
         bare = node is base or (default is not None and node.scope == default.scope_name)
+        if node.scope == "mmrs":
+            node.import_from_location()  # nothing of ours may have been asked for yet
         for name in node.module_dict:
             yield (name if bare else f"{node.scope}.{name}"), name
 
@@ -269,12 +287,17 @@ def check_keys(node: Mapping, target: Any, *, where: str, extra: tuple[str, ...]
         if key in ("type", "_delete_", "_scope_") or key in known:
             continue
         unused = [name for name in known if name not in node]
-        guess = nearest(key, unused, cutoff=0.82 if may_forward else 0.5)
+        guess = nearest(key, unused, cutoff=_cutoff(key) if may_forward else 0.5)
         if may_forward and guess is None:
             continue
         title = getattr(target, "__name__", str(target))
         fix = f"did you mean {guess}?" if guess else f"{title} takes {_listed(known)}"
         raise ConfigError(f"{title} takes no {key!r}", where=f"{where}.{key}", fix=fix)
+
+
+def _cutoff(key: str) -> float:
+    # two letters swapped cost a short word more of its likeness
+    return 0.7 if len(key) <= 5 else 0.82
 
 
 def _listed(names: list[str]) -> str:

@@ -21,6 +21,7 @@ from prettytable import PrettyTable
 
 from mmrs.apis.build_errors import explain_build_error
 from mmrs.apis.config_classes import leaf_datasets as leaf_configs
+from mmrs.apis.config_classes import no_classes
 from mmrs.apis.config_types import accepted_parameters, resolve
 from mmrs.apis.guarded_pipeline import GuardedPipeline, check_of, leaf_datasets
 from mmrs.errors import DataError, LabelError, MmrsError
@@ -154,6 +155,8 @@ def _check_dataset(key: str, dataset: Any, deadline: float) -> LabelTable | None
         raise _no_files(key, dataset)
     if not hasattr(dataset, "get_data_info"):
         return None
+    if not (getattr(dataset, "metainfo", None) or {}).get("classes"):
+        raise no_classes(type(dataset).__name__, key)
     _check_pairs(key, dataset)
     info = dataset.get_data_info(0)
     transforms = getattr(getattr(dataset, "pipeline", None), "transforms", [])
@@ -413,4 +416,3 @@ def _no_files(key: str, dataset: Any) -> DataError:
     if found and wanted not in found:
         fix = f"set {key.split(' ')[0]}.img_suffix={found.most_common(1)[0][0]!r}"
     return DataError(f"no images with suffix {wanted!r}{split}; {what}", where=folder, fix=fix)
-

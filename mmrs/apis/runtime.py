@@ -12,14 +12,14 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, VISUALIZERS
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmrs.apis.build_errors import explain_build_error
 from mmrs.apis.checkpoint_fit import CheckpointFitHook
-from mmrs.apis.config_types import config_name
+from mmrs.apis.config_types import config_name, resolve
 from mmrs.apis.guarded_pipeline import guard_dataset
 from mmrs.engine.same_buffers_hook import SameBuffersHook
 from mmrs.errors import ConfigError, EnvironmentError, MmrsError, OutputError
@@ -87,6 +87,7 @@ def build_runner(cfg: Config, phase: Phase) -> Runner:
         base = RUNNERS.get(cfg.runner_type)
     runner_class = type(f"Checked{base.__name__}", (CheckedRunnerMixin, base), {"phase": phase})
     make_work_dir(cfg.work_dir)
+    _name_visualizer(cfg)
     try:
         runner = runner_class.from_cfg(cfg)
     except MmrsError:
@@ -97,6 +98,21 @@ def build_runner(cfg: Config, phase: Phase) -> Runner:
     if runner.distributed:
         runner.register_hook(SameBuffersHook())
     return runner
+
+
+def _name_visualizer(cfg: Config) -> None:
+    """Give a second run in one process a visualiser of its own, in place.
+
+    MMEngine hands out the one that has the name already, with the folder of the run before.
+    """
+    visualizer = cfg.get("visualizer")
+    if not isinstance(visualizer, Mapping):
+        return
+    target = resolve(str(visualizer.get("type", "Visualizer")), VISUALIZERS)
+    name, count = visualizer.get("name", "visualizer"), 1
+    while target is not None and target.check_instance_created(visualizer.get("name", "")):
+        count += 1
+        visualizer["name"] = f"{name}-{count}"
 
 
 def make_work_dir(folder: str | Path) -> None:
@@ -219,7 +235,6 @@ def _train_again(module: nn.Module, args: tuple, output: Any) -> None:
 def _default_wrapper(cfg: Config) -> dict:
     return {
         "type": "MMDistributedDataParallel",
-        "broadcast_buffers": False,
         "find_unused_parameters": cfg.get("find_unused_parameters", False),
     }
 

@@ -94,7 +94,10 @@ test.__test__ = False  # type: ignore[attr-defined]  # a function of the API, no
 
 def _evaluators(cfg: Config) -> list[dict]:
     evaluator = cfg.get("test_evaluator") or []
-    return [evaluator] if isinstance(evaluator, Mapping) else list(evaluator)
+    if isinstance(evaluator, Mapping):
+        # MMEngine's long form: dict(type='Evaluator', metrics=[...])
+        return list(evaluator["metrics"]) if "metrics" in evaluator else [evaluator]
+    return list(evaluator)
 
 
 def _use_seg_metric(

@@ -80,9 +80,7 @@ def test_unreadable_label(data, capsys):
 
 def test_empty_folder(data, capsys):
     (data / "img" / "empty").mkdir()
-    line = train_refused(
-        capsys, data, train_dataloader__dataset__data_prefix__img_path="img/empty"
-    )
+    line = train_refused(capsys, data, train_dataloader__dataset__data_prefix__img_path="img/empty")
     assert f"{data / 'img' / 'empty'}: no images with suffix '.png'; it is empty" in line
 
 
@@ -93,9 +91,7 @@ def test_wrong_suffix_names_the_right_one(data, capsys):
 
 
 def test_missing_folder_says_what_is_there(data, capsys):
-    line = train_refused(
-        capsys, data, val_dataloader__dataset__data_prefix__img_path="img/vall"
-    )
+    line = train_refused(capsys, data, val_dataloader__dataset__data_prefix__img_path="img/vall")
     assert f"{data / 'img' / 'vall'}: there is no such folder" in line
     assert f"{data / 'img'} holds train, val" in line
 
@@ -166,7 +162,8 @@ def test_table_of_ids_before_training(data, capsys):
         (data / "img" / "train" / f"{extra}.png").unlink()
     write_pairs(data, "val", 1, values=(0, 1, 2, 3))
     shifted = {
-        f"{split}_dataloader__dataset__reduce_zero_label": True for split in ("train", "val", "test")
+        f"{split}_dataloader__dataset__reduce_zero_label": True
+        for split in ("train", "val", "test")
     }
     assert run_tool("train", write_config(data, **shifted), "--work-dir", data / "work") == 0
     out = capsys.readouterr().out

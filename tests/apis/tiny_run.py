@@ -103,7 +103,10 @@ def tiny_config(root: Path, **changes: Any) -> dict[str, Any]:
             "train_dataloader": loader(
                 "train",
                 "InfiniteSampler",
-                [{"type": "RandomCrop", "crop_size": (32, 32)}, {"type": "RandomFlip", "prob": 0.5}],
+                [
+                    {"type": "RandomCrop", "crop_size": (32, 32)},
+                    {"type": "RandomFlip", "prob": 0.5},
+                ],
                 2,
             ),
             "val_dataloader": loader("val", "DefaultSampler", [], 1),
