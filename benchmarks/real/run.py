@@ -27,8 +27,8 @@ RESULTS = Path(__file__).parent / "results"
 DATASETS = ("cloud_shadow", "googlemap_landcover")
 RATES = (1e-3, 3e-3, 1e-2)
 # peak rates by the sweep of `rates` (docs/real_input.md)
-PEAK_RATE = {"hiresnet": 3e-3, "fcn_hrnet": 3e-3, "unet": 3e-3}
-BUDGET_S = {"peers": 120.0, "modules": 60.0, "losses": 60.0, "rates": 40.0}
+PEAK_RATE = {"hiresnet": 3e-3, "fcn_hrnet": 3e-3, "unet": 1e-2, "modules": 3e-3, "losses": 3e-3}
+BUDGET_S = {"peers": 100.0, "modules": 50.0, "losses": 50.0, "rates": 40.0}
 NUM_EVALUATIONS = {"peers": 6, "modules": 4, "losses": 4, "rates": 2}
 PACKAGES = ("torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation", "numpy")
 
@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--experiment", choices=tuple(BUDGET_S), required=True)
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--models", nargs="+", help="only these rows of the experiment")
+    parser.add_argument("--rates", nargs="+", type=float, default=list(RATES), help="of `rates`")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--budget", type=float, help="CPU seconds of training a run")
     parser.add_argument("--batch-size", type=int, default=8)
@@ -62,7 +63,7 @@ def plan(args: argparse.Namespace) -> list[tuple[Path, dict]]:
         for dataset in args.datasets:
             for row in args.models or rows[experiment]:
                 model = row if row in PEERS else f"{experiment}/{row}"
-                rates = RATES if experiment == "rates" else (PEAK_RATE[model.split("/")[0]],)
+                rates = args.rates if experiment == "rates" else (PEAK_RATE[model.split("/")[0]],)
                 for lr in rates:
                     stem = f"{row}-lr{lr:g}" if experiment == "rates" else row
                     settings = {
