@@ -14,8 +14,8 @@ from mmrs.apis.config_load import nearest
 from mmrs.apis.config_types import config_name, resolve
 from mmrs.errors import ConfigError
 
-# Heads whose targets they make themselves: a boundary, a depth, the masks of a query.
-_OWN_TARGETS = ("STDCHead", "PIDHead", "VPDDepthHead")
+# Heads whose classes are not the data set's: a boundary, a depth, an open vocabulary.
+_OWN_TARGETS = ("STDCHead", "PIDHead", "VPDDepthHead", "SideAdapterCLIPHead")
 
 
 def leaf_datasets(dataset: Any, path: str) -> Iterator[tuple[str, Mapping]]:

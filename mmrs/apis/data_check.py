@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -202,9 +206,23 @@ def _check_pairs(key: str, dataset: Any) -> None:
         raise DataError(
             f"there is no such file{more}, but {key} lists it",
             where=missing[0],
-            fix="give every image its label of the same name, or check data_prefix, img_suffix "
-            "and seg_map_suffix",
+            fix=_missing_pair_fix(missing[0], listings[os.path.dirname(missing[0])], dataset, key),
         )
+
+
+def _missing_pair_fix(path: str, listing: set[str], dataset: Any, key: str) -> str:
+    """Say which suffix the labels have, where one of that name is there with another."""
+    suffix = getattr(dataset, "seg_map_suffix", "")
+    stem = os.path.basename(path).removesuffix(suffix)
+    for name in sorted(listing):
+        if stem and name.startswith(stem) and name[len(stem) :].startswith((".", "_", "-")):
+            return f"set {key}.seg_map_suffix={name[len(stem) :]!r}: there is {name}"
+    if not listing:
+        return f"{os.path.dirname(path)} is empty or no folder: check {key}.data_prefix"
+    return (
+        "give every image its label of the same name, or check data_prefix, img_suffix and "
+        f"seg_map_suffix; that folder holds names such as {min(listing)}"
+    )
 
 
 def _check_files(info: Mapping) -> None:
@@ -228,7 +246,7 @@ def _check_files(info: Mapping) -> None:
 def _size(path: str, kind: str) -> tuple[int, int]:
     """Return (rows, columns) from the header."""
     try:
-        with Image.open(path) as picture:
+        with _quiet_pillow(), Image.open(path) as picture:
             return picture.height, picture.width
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         size = _raster_size(path)
@@ -241,12 +259,20 @@ def _size(path: str, kind: str) -> tuple[int, int]:
         ) from error
 
 
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow logs what it cannot open besides raising it."""
+    pillow = logging.getLogger("PIL")
+    before = pillow.level
+    pillow.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        pillow.setLevel(before)
+
+
 def _raster_size(path: str) -> tuple[int, int] | None:
     """Return the size of what Pillow does not know: many bands, 16 bits, tiles."""
-    import warnings
-
-    import rasterio
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -327,7 +353,7 @@ def _check_label_file(
 def _read_raw(path: str) -> NDArray | None:
     """Return the ids of a label file as they are stored, (H, W) or (H, W, bands)."""
     try:
-        with Image.open(path) as picture:
+        with _quiet_pillow(), Image.open(path) as picture:
             array = np.asarray(picture)
     except (OSError, ValueError, SyntaxError):
         return None  # not Pillow's: the loading step below tells whether it is readable

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import os
+from contextlib import redirect_stdout
 
 from mmrs.compat import check_environment, quiet_known_warnings
 
@@ -19,5 +22,10 @@ def prepare_process(launcher: str = "none", local_rank: int = 0) -> None:
     """
     if launcher != "none":
         os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    # OpenCV prints five lines for every GeoTIFF it opens, and what it cannot read we tell
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     quiet_known_warnings()
     check_environment()
+    # MMSegmentation prints here that an optional package of its maintainer is not installed
+    with redirect_stdout(io.StringIO()):
+        importlib.import_module("mmseg.datasets")

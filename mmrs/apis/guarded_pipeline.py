@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import rasterio
 from mmengine.dataset import Compose
 
 from mmrs.datasets.transforms.check_sample import CheckSample
@@ -126,6 +128,19 @@ def _copy_info(data: dict) -> dict:
     return {key: list(v) if isinstance(v, list) else v for key, v in data.items()}
 
 
+def _raster_kind(path: Any) -> str | None:
+    """Return bands and type of a raster that is whole but not 8-bit grey or RGB; None otherwise."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path) as raster:
+                if raster.count in (1, 3, 4) and raster.dtypes[0] == "uint8":
+                    return None
+                return f"{raster.count} bands of {raster.dtypes[0]}"
+    except (rasterio.errors.RasterioError, TypeError):
+        return None
+
+
 def _failure(transform: Callable, error: Exception, info: dict) -> DataError:
     name = type(transform).__name__
     text = " ".join(str(error).split())[:200]
@@ -135,6 +150,14 @@ def _failure(transform: Callable, error: Exception, info: dict) -> DataError:
         missing = error.filename or (label if "Annotation" in name else image)
         return DataError("there is no such file", where=missing, fix="restore it, or leave it out")
     if name.startswith("LoadImage") or name.startswith("LoadSingle"):
+        raster = _raster_kind(image)
+        if raster is not None:
+            return DataError(
+                f"{name} cannot decode {raster}",
+                where=image,
+                fix="load it by dict(type='LoadSingleRSImageFromFile'), or by another "
+                "imdecode_backend",
+            )
         return DataError(
             f"cannot be read as an image ({cause})",
             where=image,

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.apis.tiny_run import run_tool, write_config, write_pairs
+from tests.fake_data import make_geotiff
 
 
 def refused(capsys, tool, *argv) -> str:
@@ -69,6 +70,16 @@ def test_image_that_only_a_worker_meets(data, capsys, workers):
     assert "Traceback" not in line and line.count("error:") == 1
 
 
+def test_raster_that_the_pipeline_cannot_decode_is_told_by_its_bands(data, capsys):
+    path = data / "img" / "train" / "t0.tif"
+    make_geotiff(path, size_px=(32, 32), bands=12, dtype="int16")
+    for old in (data / "img" / "train").glob("*.png"):
+        old.unlink()
+    line = train_refused(capsys, data, train_dataloader__dataset__img_suffix=".tif")
+    assert f"{path}: LoadImageFromFile cannot decode 12 bands of int16" in line
+    assert "LoadSingleRSImageFromFile" in line
+
+
 def test_unreadable_label(data, capsys):
     path = data / "ann" / "train" / "t1.png"
     path.write_text("no picture")
@@ -101,6 +112,14 @@ def test_image_without_label(data, capsys):
     path.unlink()
     line = train_refused(capsys, data)
     assert f"{path}: there is no such file" in line
+
+
+def test_labels_with_another_suffix_name_it(data, capsys):
+    for path in (data / "ann" / "train").iterdir():
+        path.rename(path.with_suffix(".mask.tif"))
+    line = train_refused(capsys, data)
+    assert "there is no such file (and 3 more of 4 samples)" in line
+    assert "set train_dataloader.dataset.seg_map_suffix='.mask.tif': there is t0.mask.tif" in line
 
 
 # 3 image and mask differ in size ---------------------------------------------------------------
