@@ -110,6 +110,34 @@ def table(dataset: str, experiment: str, rows: list[Scores]) -> str:
     return title + "\n".join(lines) + "\n"
 
 
+def rates_table(results: Path) -> str:
+    """Markdown table of the sweep of learning rates; empty without one."""
+    scores: dict[str, dict[float, dict[str, float]]] = {}
+    budget = 0.0
+    for dataset in DATASETS:
+        for path in sorted((results / dataset / "rates").glob("*.json")):
+            run = json.loads(path.read_text())
+            settings = run["settings"]
+            budget = settings["budget_s"]
+            by_rate = scores.setdefault(settings["model"], {})
+            by_rate.setdefault(settings["lr"], {})[dataset] = 100 * run["miou"]
+    if not scores:
+        return ""
+    rates = sorted({rate for by_rate in scores.values() for rate in by_rate})
+    lines = ["| | " + " | ".join(f"{rate:g}" for rate in rates) + " |"]
+    lines.append("|" + "---|" * (len(rates) + 1))
+    for model in PEERS:
+        cells = [
+            " / ".join(f"{scores[model][r][d]:.1f}" for d in DATASETS if d in scores[model][r])
+            if r in scores.get(model, {})
+            else ""
+            for r in rates
+        ]
+        lines.append(f"| {LABELS[model]} | " + " | ".join(cells) + " |")
+    title = f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, {' / '.join(DATASETS)}.\n\n"
+    return title + "\n".join(lines) + "\n"
+
+
 def _verdict_cell(experiment: str, rows: list[Scores], i: int) -> str:
     if experiment == "modules":  # each row against the one before it
         return "" if i == 0 else verdict(rows[i], rows[i - 1])
@@ -190,7 +218,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--doc", type=Path, default=DOC)
     args = parser.parse_args()
-    blocks = []
+    blocks = [rates_table(args.results)]
     for experiment in ROWS:
         found = {d: read(args.results, d, experiment) for d in DATASETS}
         found = {d: rows for d, rows in found.items() if rows}
