@@ -10,8 +10,9 @@ from mmengine import registry as root
 from mmengine.config import Config
 
 from mmrs.apis.cli import find_mmrs_error
+from mmrs.apis.config_keys import accepted_parameters
 from mmrs.apis.config_load import nearest
-from mmrs.apis.config_types import accepted_parameters, config_name, resolve, unknown_type
+from mmrs.apis.config_types import config_name, resolve, unknown_type
 from mmrs.errors import ConfigError, MmrsError
 
 _UNEXPECTED = re.compile(

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 import mmrs.registry  # noqa: F401 - its registries become children of the roots
+from mmrs.apis.config_keys import accepted_parameters, check_keys, refuse_unknown
 from mmrs.apis.config_load import nearest
 from mmrs.errors import ConfigError
 
@@ -242,69 +243,6 @@ def _registered_names(registry: Registry) -> Iterator[tuple[str, str]]:
             yield (name if bare else f"{node.scope}.{name}"), name
 
 
-def accepted_parameters(target: Any) -> tuple[set[str], bool]:
-    """Return the keyword names that a class or function takes, and whether it takes others.
-
-    ``**kwargs`` of a constructor are followed to its base classes, as forwarding goes.
-    """
-    if not inspect.isclass(target):
-        return _signature(target)
-    names: set[str] = set()
-    for cls in target.__mro__:
-        if "__init__" not in cls.__dict__ or cls is object:
-            continue
-        own, is_open = _signature(cls.__dict__["__init__"])
-        names |= own
-        if not is_open:
-            return names, False
-    return names, True
-
-
-def _signature(function: Any) -> tuple[set[str], bool]:
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return set(), True  # a builtin that does not tell
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = {n for n, p in parameters.items() if p.kind not in variadic and n != "self"}
-    return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-
-
-def check_keys(node: Mapping, target: Any, *, where: str, extra: tuple[str, ...] = ()) -> None:
-    """Raise where a dict holds a key that ``target`` does not take.
-
-    Where ``**kwargs`` may go elsewhere than to a base class, only a key that looks like one of
-    the known names is refused; the others are left to the constructor.
-
-    Raises:
-        ConfigError: With the path of the key and the nearest right one.
-    """
-    names, is_open = accepted_parameters(target)
-    first = target.__init__ if inspect.isclass(target) else target
-    may_forward = is_open or _signature(first)[1]
-    known = [*names, *extra]
-    for key in node:
-        if key in ("type", "_delete_", "_scope_") or key in known:
-            continue
-        unused = [name for name in known if name not in node]
-        guess = nearest(key, unused, cutoff=_cutoff(key) if may_forward else 0.5)
-        if may_forward and guess is None:
-            continue
-        title = getattr(target, "__name__", str(target))
-        fix = f"did you mean {guess}?" if guess else f"{title} takes {_listed(known)}"
-        raise ConfigError(f"{title} takes no {key!r}", where=f"{where}.{key}", fix=fix)
-
-
-def _cutoff(key: str) -> float:
-    # two letters swapped cost a short word more of its likeness
-    return 0.7 if len(key) <= 5 else 0.82
-
-
-def _listed(names: list[str]) -> str:
-    shown = sorted(name for name in names if name not in ("args", "kwargs"))
-    return ", ".join(shown) if shown else "no arguments"
-
-
 def _check_untyped(cfg: Config, name: str) -> None:
     """Keys of the dicts that are read key by key."""
     for path, known in _CLOSED.items():
@@ -313,15 +251,15 @@ def _check_untyped(cfg: Config, name: str) -> None:
             node = node.get(part) if isinstance(node, Mapping | Config) else None
         custom = path.endswith("paramwise_cfg") and cfg.optim_wrapper.get("constructor")
         if isinstance(node, Mapping) and not custom:
-            _refuse_unknown(node, known, where=f"{name}: {path}")
+            refuse_unknown(node, known, where=f"{name}: {path}")
     if isinstance(cfg.get("randomness"), Mapping):
         known = ("seed", "diff_rank_seed", "deterministic")
-        _refuse_unknown(cfg.randomness, known, where=f"{name}: randomness")
+        refuse_unknown(cfg.randomness, known, where=f"{name}: randomness")
     loader_keys = (*_LOADER_KEYS, *accepted_parameters(DataLoader)[0])
     for section in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = cfg.get(section)
         if isinstance(loader, Mapping):
-            _refuse_unknown(loader, loader_keys, where=f"{name}: {section}")
+            refuse_unknown(loader, loader_keys, where=f"{name}: {section}")
     by_epoch = isinstance(cfg.get("train_cfg"), Mapping) and cfg.train_cfg.get("by_epoch")
     loops = {
         "train_cfg": "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop",
@@ -337,12 +275,3 @@ def _check_untyped(cfg: Config, name: str) -> None:
     if isinstance(processor, Mapping) and "type" not in processor:
         target = resolve("LogProcessor", root.LOG_PROCESSORS)
         check_keys(processor, target, where=f"{name}: log_processor")
-
-
-def _refuse_unknown(node: Mapping, known: tuple[str, ...], *, where: str) -> None:
-    for key in node:
-        if key in known or key in ("type", "_delete_"):
-            continue
-        guess = nearest(str(key), known)
-        fix = f"did you mean {guess}?" if guess else f"known here: {', '.join(sorted(known))}"
-        raise ConfigError("nothing reads this key", where=f"{where}.{key}", fix=fix)

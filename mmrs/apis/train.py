@@ -16,7 +16,8 @@ from mmrs.apis.cli import error_line
 from mmrs.apis.config_check import check_config
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
-from mmrs.apis.data_check import LabelTable, check_data
+from mmrs.apis.data_check import check_data
+from mmrs.apis.label_table import LabelTable
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.errors import CheckpointError, ConfigError, MmrsError

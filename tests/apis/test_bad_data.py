@@ -114,6 +114,25 @@ def test_image_without_label(data, capsys):
     assert f"{path}: there is no such file" in line
 
 
+def test_labels_that_nothing_reads_need_not_be_there(data, capsys):
+    config = write_config(data)
+    assert run_tool("train", config, "--work-dir", data / "work") == 0
+    for path in (data / "ann" / "val").iterdir():
+        path.unlink()
+    text = (data / "tiny.py").read_text()
+    head, key, tail = text.partition("test_dataloader")
+    assert "dict(type='LoadAnnotations')," in tail
+    tail = tail.replace("dict(type='LoadAnnotations'),", "", 1)
+    tail = tail.replace(
+        "dict(type='mmrs.SegMetric')", "dict(type='mmrs.SegMetric', format_only=True)", 1
+    )
+    (data / "tiny.py").write_text(head + key + tail)
+    checkpoint = data / "work" / "iter_2.pth"
+    words = ["--work-dir", data / "w2", "--out", data / "maps"]
+    assert run_tool("test", config, checkpoint, *words) == 0, capsys.readouterr().err
+    assert len(list((data / "maps").iterdir())) == 3
+
+
 def test_labels_with_another_suffix_name_it(data, capsys):
     for path in (data / "ann" / "train").iterdir():
         path.rename(path.with_suffix(".mask.tif"))

@@ -1,0 +1,165 @@
+"""Files of a data set: there, readable, of one size, and the suffix that was meant."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from PIL import Image, UnidentifiedImageError
+
+from mmrs.errors import DataError
+
+
+def check_pairs(key: str, dataset: Any, *, labels: bool) -> None:
+    """Every listed file is there: by folder listings, which are cheap where stat is not.
+
+    Args:
+        key: The data set's place in the config.
+        dataset: The data set.
+        labels: Whether its labels are read, and so have to be there.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    if getattr(dataset, "backend_args", None):
+        return  # not on a file system
+    listings: dict[str, set[str]] = {}
+    missing = []
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        for name in ("img_path", "seg_map_path") if labels else ("img_path",):
+            path = info.get(name)
+            if not isinstance(path, str):
+                continue
+            folder, file = os.path.split(path)
+            if folder not in listings:
+                listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            if file not in listings[folder]:
+                missing.append(path)
+    if missing:
+        more = f" (and {len(missing) - 1} more of {len(dataset)} samples)" if missing[1:] else ""
+        raise DataError(
+            f"there is no such file{more}, but {key} lists it",
+            where=missing[0],
+            fix=_missing_pair_fix(missing[0], listings[os.path.dirname(missing[0])], dataset, key),
+        )
+
+
+def _missing_pair_fix(path: str, listing: set[str], dataset: Any, key: str) -> str:
+    """Say which suffix the labels have, where one of that name is there with another."""
+    suffix = getattr(dataset, "seg_map_suffix", "")
+    stem = os.path.basename(path).removesuffix(suffix)
+    for name in sorted(listing):
+        if stem and name.startswith(stem) and name[len(stem) :].startswith((".", "_", "-")):
+            return f"set {key}.seg_map_suffix={name[len(stem) :]!r}: there is {name}"
+    if not listing:
+        return f"{os.path.dirname(path)} is empty or no folder: check {key}.data_prefix"
+    return (
+        "give every image its label of the same name, or check data_prefix, img_suffix and "
+        f"seg_map_suffix; that folder holds names such as {min(listing)}"
+    )
+
+
+def check_files(info: Mapping, *, labels: bool) -> None:
+    """Headers of one pair: both are readable and of one size.
+
+    Raises:
+        DataError: One is not, or their sizes differ.
+    """
+    image, label = info.get("img_path"), info.get("seg_map_path")
+    if not isinstance(image, str) or not os.path.isfile(image):
+        return  # on a server: the worker that reads it will tell
+    image_size = _size(image, "image")
+    if not labels or not isinstance(label, str) or not os.path.isfile(label):
+        return
+    label_size = _size(label, "label")
+    if image_size != label_size:
+        raise DataError(
+            f"label is {label_size[0]} x {label_size[1]} but its image {image} is "
+            f"{image_size[0]} x {image_size[1]} (rows x columns)",
+            where=label,
+            fix="give image and label the same size",
+        )
+
+
+def _size(path: str, kind: str) -> tuple[int, int]:
+    """Return (rows, columns) from the header."""
+    try:
+        with quiet_pillow(), Image.open(path) as picture:
+            return picture.height, picture.width
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        size = _raster_size(path)
+        if size is not None:
+            return size
+        raise DataError(
+            f"cannot be read as an {kind}" if kind == "image" else f"cannot be read as a {kind}",
+            where=path,
+            fix=f"replace it, or take it out of the data set; it begins with {_head(path)}",
+        ) from error
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Pillow logs what it cannot open besides raising it."""
+    pillow = logging.getLogger("PIL")
+    before = pillow.level
+    pillow.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        pillow.setLevel(before)
+
+
+def _raster_size(path: str) -> tuple[int, int] | None:
+    """Return the size of what Pillow does not know: many bands, 16 bits, tiles."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path) as raster:
+                return raster.height, raster.width
+    except rasterio.errors.RasterioError:
+        return None
+
+
+def _head(path: str) -> str:
+    with open(path, "rb") as file:
+        return repr(file.read(12))[1:]
+
+
+def missing_folder(error: OSError, key: str) -> DataError:
+    """Return the error for a data set whose folder is not there, with what is there instead."""
+    path = Path(error.filename or "")
+    parent = path
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    held = sorted(p.name for p in parent.iterdir())[:6] if parent.is_dir() else []
+    found = f"{parent} holds {', '.join(held)}" if held else f"{parent} is empty"
+    return DataError(
+        f"there is no such folder ({key}); {found}",
+        where=path,
+        fix="put the data there, or set data_root and data_prefix "
+        f"(--cfg-options {key.split(' ')[0]}.data_root=...)",
+    )
+
+
+def no_files(key: str, dataset: Any) -> DataError:
+    """Return the error for a data set without images: suffix asked, suffixes found."""
+    folder = Path(dataset.data_prefix.get("img_path") or ".")
+    wanted = getattr(dataset, "img_suffix", "")
+    found = Counter(p.suffix for p in folder.rglob("*") if p.is_file())
+    if not found:
+        what = "it is empty"
+    else:
+        what = "found " + ", ".join(f"{n} x {s or '(no suffix)'}" for s, n in found.most_common(4))
+    split = f" listed in {dataset.ann_file}" if getattr(dataset, "ann_file", "") else ""
+    fix = f"put the images there, or set {key.split(' ')[0]}.data_prefix"
+    if found and wanted not in found:
+        fix = f"set {key.split(' ')[0]}.img_suffix={found.most_common(1)[0][0]!r}"
+    return DataError(f"no images with suffix {wanted!r}{split}; {what}", where=folder, fix=fix)
