@@ -97,7 +97,7 @@ def check_load_from(cfg: Config) -> None:
     """
     path = cfg.get("load_from")
     if path and "://" not in str(path) and not Path(str(path)).expanduser().is_file():
-        raise CheckpointError("there is no such file", where=path, fix="check load_from")
+        raise CheckpointError("there is no such file", where=path, fix="check the path")
 
 
 def unwrap(error: MmrsError) -> MmrsError:
