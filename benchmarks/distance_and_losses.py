@@ -88,7 +88,9 @@ def main() -> None:
     compare(
         "distance transform",
         {
-            "SciPy distance_transform_edt (L2)": lambda: [distance_transform_edt(~p) for p in planes],
+            "SciPy distance_transform_edt (L2)": lambda: [
+                distance_transform_edt(~p) for p in planes
+            ],
             "SciPy distance_transform_cdt taxicab": lambda: [
                 distance_transform_cdt(~p, "taxicab") for p in planes
             ],

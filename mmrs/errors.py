@@ -40,7 +40,7 @@ class CheckpointError(MmrsError):
     """A checkpoint is missing, damaged, unsafe or made for another model."""
 
 
-class EnvironmentError(MmrsError):  # noqa: A001 - users read `mmrs.errors.EnvironmentError`
+class EnvironmentError(MmrsError):
     """A library is missing, broken, or of a version that cannot work."""
 
 
