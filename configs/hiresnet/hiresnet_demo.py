@@ -29,9 +29,9 @@ model = dict(
         type="mmrs.RefinementHead",
         in_channels=widths,
         in_index=(0, 1, 2),
-        coarse_channels=48,
-        channels=48,
-        key_channels=24,
+        coarse_channels=32,
+        channels=32,
+        key_channels=16,
         # the paper's 12, 24, 36 are for maps of 128 px and more a side; these have 32
         dilations=(2, 4, 8),
         num_classes=7,
@@ -82,7 +82,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="mmrs.SegMetric")
 test_evaluator = val_evaluator
 
-max_iters = 900
+max_iters = 1000
 warmup_iters = 50
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-2))
 param_scheduler = [

@@ -42,7 +42,7 @@ class DemoSizes:
         tile_px: Side of a tile.
     """
 
-    train_areas: int = 24
+    train_areas: int = 36
     val_areas: int = 6
     scene_height: int = 1200
     scene_width: int = 1500

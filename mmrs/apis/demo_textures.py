@@ -69,7 +69,9 @@ def smooth_noise(
         step = max(scale / 2**octave, 1.0)
         grid = rng.standard_normal((int(height / step) + 4, int(width / step) + 4))
         size = (round(grid.shape[1] * step), round(grid.shape[0] * step))
-        layer = cv2.resize(grid.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+        # straight lines between the points show only where the points are far apart
+        method = cv2.INTER_CUBIC if step >= 8 else cv2.INTER_LINEAR
+        layer = cv2.resize(grid.astype(np.float32), size, interpolation=method)
         row, col = rng.integers(0, max(1, int(step)), 2)
         field += layer[row : row + height, col : col + width] / 2**octave
         total += 0.25**octave
@@ -87,8 +89,8 @@ def crop_rows(rng: np.random.Generator, height: int, width: int) -> Floats:
     angle = rng.uniform(0, np.pi)
     bend = 3 * smooth_noise(rng, height, width, 120)
     across = rows * np.sin(angle) + cols * np.cos(angle) + bend
-    period = rng.uniform(4.0, 9.0)
-    stripes = np.sin(2 * np.pi * across / period) * rng.uniform(0.07, 0.16)
+    period = rng.uniform(5.0, 10.0)
+    stripes = np.sin(2 * np.pi * across / period) * rng.uniform(0.08, 0.17)
     tramlines = np.abs(across % rng.uniform(45, 80) - 20) < 1.6
     mottle = 0.05 * smooth_noise(rng, height, width, 60, 3)
     grain = 0.03 * rng.standard_normal((height, width), dtype=np.float32)
