@@ -28,7 +28,7 @@ DATASETS = ("cloud_shadow", "googlemap_landcover")
 RATES = (1e-3, 3e-3, 1e-2)
 # peak rates by the sweep of `rates` (docs/real_input.md)
 PEAK_RATE = {"hiresnet": 3e-3, "fcn_hrnet": 3e-3, "unet": 1e-2, "modules": 3e-3, "losses": 3e-3}
-BUDGET_S = {"peers": 100.0, "modules": 50.0, "losses": 50.0, "rates": 40.0}
+BUDGET_S = {"peers": 100.0, "modules": 80.0, "losses": 80.0, "rates": 40.0}
 NUM_EVALUATIONS = {"peers": 6, "modules": 4, "losses": 4, "rates": 2}
 PACKAGES = ("torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation", "numpy")
 
