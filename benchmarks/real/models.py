@@ -27,6 +27,8 @@ _WITHOUT_CEA = {"type": "mmrs.JointLoss", "losses": [_GD, _LSCE], "weights": (1.
 _CE = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
 PEERS = ("hiresnet", "fcn_hrnet", "unet")
 MODULE_ROWS = ("base", "funnel", "ia", "refinement", "cea")
+# the losses exchanged, so that a gap between the peers is not put down to the wrong half
+CONTROLS = ("hiresnet_ce", "fcn_hrnet_joint")
 # Table VIII's four weightings, and fig. 8's ratios; softmax at 1:1 is the default of both
 LOSS_ROWS = {
     "softmax": {},
@@ -152,13 +154,19 @@ def unet(num_classes: int, base_channels: int = 7) -> dict:
 def config_of(model: str, num_classes: int) -> dict:
     """The config of a model by its name in the result files.
 
-    ``hiresnet``, ``fcn_hrnet``, ``unet``, ``modules/<row>`` or ``losses/<row>``.
+    ``hiresnet``, ``fcn_hrnet``, ``unet``, ``modules/<row>``, ``losses/<row>`` or
+    ``controls/<row>``.
     """
     kind, _, row = model.partition("/")
     if kind == "modules":
         return ablation(num_classes, row)
     if kind == "losses":
         return hiresnet(num_classes, row)
+    if kind == "controls":
+        config = hiresnet(num_classes) if row == "hiresnet_ce" else fcn_hrnet(num_classes)
+        loss = _CE if row == "hiresnet_ce" else {"type": "mmrs.JointLoss"}
+        config["decode_head"]["loss_decode"] = copy.deepcopy(loss)
+        return config
     builders = {"hiresnet": hiresnet, "fcn_hrnet": fcn_hrnet, "unet": unet}
     if kind not in builders:
         raise ValueError(f"model must be one of {sorted(builders)} or an ablation, got {model!r}")

@@ -18,12 +18,21 @@ from benchmarks.real.run import DATASETS, RESULTS
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "real_input.md"
 START, END = "<!-- results: start -->", "<!-- results: end -->"
-ROWS = {"peers": PEERS, "modules": MODULE_ROWS, "losses": tuple(LOSS_ROWS)}
+# pairs under one loss: the joint loss, then cross-entropy
+CONTROL_ROWS = ("hiresnet", "fcn_hrnet_joint", "hiresnet_ce", "fcn_hrnet")
+ROWS = {
+    "peers": PEERS,
+    "controls": CONTROL_ROWS,
+    "modules": MODULE_ROWS,
+    "losses": tuple(LOSS_ROWS),
+}
 REFERENCE = {"peers": "hiresnet", "losses": "softmax"}
 LABELS = {
     "hiresnet": "Hi-ResNet (ours)",
     "fcn_hrnet": "FCN-HRNet",
     "unet": "U-Net",
+    "hiresnet_ce": "Hi-ResNet, cross-entropy",
+    "fcn_hrnet_joint": "FCN-HRNet, joint loss",
     "base": "base",
     "funnel": "+ funnel",
     "ia": "+ IA blocks",
@@ -59,9 +68,11 @@ class Scores:
 
 def read(results: Path, dataset: str, experiment: str) -> list[Scores]:
     """Finished runs of an experiment, by row, in the order of the experiment."""
-    rows = []
+    rows: list[Scores] = []
+    if not (results / dataset / experiment).is_dir():
+        return rows
     for row in ROWS[experiment]:
-        folder = results / dataset / experiment
+        folder = results / dataset / ("peers" if row in PEERS else experiment)
         runs = [json.loads(p.read_text()) for p in sorted(folder.glob(f"{row}-seed*.json"))]
         if runs:
             rows.append(Scores(row, runs))
@@ -134,11 +145,18 @@ def rates_table(results: Path) -> str:
             for r in rates
         ]
         lines.append(f"| {LABELS[model]} | " + " | ".join(cells) + " |")
-    title = f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, {' / '.join(DATASETS)}.\n\n"
+    title = (
+        f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, {' / '.join(DATASETS)}.\n\n"
+    )
     return title + "\n".join(lines) + "\n"
 
 
 def _verdict_cell(experiment: str, rows: list[Scores], i: int) -> str:
+    if experiment == "controls":  # under the same loss
+        row = rows[i].row
+        if i == 0 or "hiresnet" in row:
+            return ""
+        return "Hi-ResNet is: " + verdict(rows[i - 1], rows[i])
     if experiment == "modules":  # each row against the one before it
         return "" if i == 0 else verdict(rows[i], rows[i - 1])
     reference = next((s for s in rows if s.row == REFERENCE[experiment]), None)

@@ -1,8 +1,9 @@
 """Real input, reproduced by one command.
 
 ``python -m benchmarks.real.run --data DIR --experiment peers`` trains a small Hi-ResNet and two
-stock MMSeg models for equal CPU seconds; ``modules`` and ``losses`` are the paper's ablations at
-that size; ``rates`` is the short sweep that gave every model its learning rate.  Each finished run
+stock MMSeg models for equal CPU seconds; ``controls`` exchanges their losses; ``modules`` and
+``losses`` are the paper's ablations at that size; ``rates`` is the short sweep that gave every
+model its learning rate.  Each finished run
 leaves one JSON file, and a run whose file is there with the same settings is skipped, so an
 interrupted command is simply given again.  ``benchmarks.real.report`` makes tables and charts.
 """
@@ -27,9 +28,16 @@ RESULTS = Path(__file__).parent / "results"
 DATASETS = ("cloud_shadow", "googlemap_landcover")
 RATES = (1e-3, 3e-3, 1e-2)
 # peak rates by the sweep of `rates` (docs/real_input.md)
-PEAK_RATE = {"hiresnet": 3e-3, "fcn_hrnet": 3e-3, "unet": 1e-2, "modules": 3e-3, "losses": 3e-3}
-BUDGET_S = {"peers": 100.0, "modules": 80.0, "losses": 80.0, "rates": 40.0}
-NUM_EVALUATIONS = {"peers": 6, "modules": 4, "losses": 4, "rates": 2}
+PEAK_RATE = {
+    "hiresnet": 3e-3,
+    "fcn_hrnet": 3e-3,
+    "unet": 1e-2,
+    "modules": 3e-3,
+    "losses": 3e-3,
+    "controls": 3e-3,
+}
+BUDGET_S = {"peers": 100.0, "modules": 80.0, "losses": 80.0, "controls": 100.0, "rates": 40.0}
+NUM_EVALUATIONS = {"peers": 6, "modules": 4, "losses": 4, "controls": 6, "rates": 2}
 PACKAGES = ("torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation", "numpy")
 
 
@@ -52,9 +60,15 @@ def parse_args() -> argparse.Namespace:
 
 def plan(args: argparse.Namespace) -> list[tuple[Path, dict]]:
     """Result file and settings of every run, interleaved: for seed, for data set, for model."""
-    from benchmarks.real.models import LOSS_ROWS, MODULE_ROWS, PEERS
+    from benchmarks.real.models import CONTROLS, LOSS_ROWS, MODULE_ROWS, PEERS
 
-    rows = {"peers": PEERS, "rates": PEERS, "modules": MODULE_ROWS, "losses": tuple(LOSS_ROWS)}
+    rows = {
+        "controls": CONTROLS,
+        "peers": PEERS,
+        "rates": PEERS,
+        "modules": MODULE_ROWS,
+        "losses": tuple(LOSS_ROWS),
+    }
     experiment = args.experiment
     # a seed that no reported run has
     seeds = [100] if experiment == "rates" else args.seeds

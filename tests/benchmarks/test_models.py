@@ -69,6 +69,18 @@ def test_every_row_of_the_loss_ablation_differs():
     assert len(set(configs)) == len(configs) == 6
 
 
+def test_the_controls_exchange_the_losses_and_nothing_else():
+    ours, ours_ce, peer, peer_joint = (
+        config_of(m, 3)
+        for m in ("hiresnet", "controls/hiresnet_ce", "fcn_hrnet", "controls/fcn_hrnet_joint")
+    )
+    losses = [
+        c["decode_head"].pop("loss_decode")["type"] for c in (ours, ours_ce, peer, peer_joint)
+    ]
+    assert losses == ["mmrs.JointLoss", "CrossEntropyLoss", "CrossEntropyLoss", "mmrs.JointLoss"]
+    assert ours == ours_ce and peer == peer_joint
+
+
 def test_an_unknown_model_is_refused():
     with pytest.raises(ValueError, match="model must be one of"):
         config_of("resnet", 3)

@@ -17,6 +17,7 @@ def arguments(tmp_path: Path, **changes) -> argparse.Namespace:
         "experiment": "peers",
         "datasets": ["cloud_shadow"],
         "models": None,
+        "rates": [1e-3],
         "seeds": [0, 1],
         "budget": 10.0,
         "batch_size": 8,
