@@ -36,7 +36,7 @@ PEAK_RATE = {
     "losses": 3e-3,
     "controls": 3e-3,
 }
-BUDGET_S = {"peers": 100.0, "modules": 80.0, "losses": 80.0, "controls": 100.0, "rates": 40.0}
+BUDGET_S = {"peers": 100.0, "modules": 80.0, "losses": 60.0, "controls": 100.0, "rates": 40.0}
 NUM_EVALUATIONS = {"peers": 6, "modules": 4, "losses": 4, "controls": 6, "rates": 2}
 PACKAGES = ("torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation", "numpy")
 
