@@ -82,7 +82,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="mmrs.SegMetric")
 test_evaluator = val_evaluator
 
-max_iters = 1000
+max_iters = 800
 warmup_iters = 50
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-2))
 param_scheduler = [
