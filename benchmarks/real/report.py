@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +91,9 @@ def verdict(ours: Scores, other: Scores) -> str:
 def percent(values: np.ndarray) -> str:
     """Mean, standard deviation over seeds, and range, in percent."""
     mean, low, high = 100 * values.mean(), 100 * values.min(), 100 * values.max()
-    deviation = 100 * values.std(ddof=1) if len(values) > 1 else math.nan
+    if len(values) == 1:
+        return f"{mean:.1f} (one seed)"
+    deviation = 100 * values.std(ddof=1)
     return f"{mean:.1f} ± {deviation:.1f} ({low:.1f} to {high:.1f})"
 
 
