@@ -121,20 +121,23 @@ class RefinementHead(BaseDecodeHead):
             )
             for logits in self.forward_both(inputs)
         )
+        outputs = [
+            ("coarse", coarse, self.coarse_loss_weight),
+            ("refined", refined, self.refined_loss_weight),
+        ]
+        weights = {
+            name: None if self.sampler is None else self.sampler.sample(logits, target[:, None])
+            for name, logits, _ in outputs
+        }
         losses: dict[str, Tensor] = {}
         for loss in self._losses():
             # one draw for both outputs: the same class, the same random weights
-            draw = loss.draw(target, self.num_classes, self.ignore_index) if _draws(loss) else {}
-            for name, logits, ratio in (
-                ("coarse", coarse, self.coarse_loss_weight),
-                ("refined", refined, self.refined_loss_weight),
-            ):
-                weight = (
-                    None if self.sampler is None else self.sampler.sample(logits, target[:, None])
-                )
-                for term, value in _named_terms(
-                    loss, logits, target, weight, self.ignore_index, draw
-                ):
+            draw = {}
+            if hasattr(loss, "draw"):
+                draw = loss.draw(target, self.num_classes, self.ignore_index)
+            for name, logits, ratio in outputs:
+                terms = _named_terms(loss, logits, target, weights[name], self.ignore_index, draw)
+                for term, value in terms:
                     key = f"{name}_{term}"
                     losses[key] = losses.get(key, 0) + ratio * value
         losses["acc_seg"] = accuracy(coarse + refined, target, ignore_index=self.ignore_index)
@@ -152,10 +155,6 @@ def _default_init() -> dict:
         "std": 0.01,
         "override": [{"name": "conv_seg"}, {"name": "coarse_seg"}],
     }
-
-
-def _draws(loss: nn.Module) -> bool:
-    return hasattr(loss, "draw")
 
 
 def _named_terms(
