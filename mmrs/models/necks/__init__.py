@@ -1,1 +1,5 @@
+"""Registered necks."""
 
+from mmrs.models.necks.ifwm_neck import IFWMNeck
+
+__all__ = ["IFWMNeck"]
