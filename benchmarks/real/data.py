@@ -1,7 +1,7 @@
-"""The two real data sets, read whole into memory: pictures, masks, classes.
+"""The real data sets, read whole into memory: pictures, masks, classes.
 
-``root`` is the folder that holds ``cloud_shadow`` and ``googlemap_landcover``; it is an argument of
-every script here, for none of the imagery may be passed on.
+``root`` is the folder that holds ``cloud_shadow``, ``googlemap_landcover`` and ``oam_buildings``;
+it is an argument of every script here, for none of the imagery may be passed on.
 """
 
 from __future__ import annotations
@@ -22,14 +22,32 @@ SPLIT_DIR = Path(__file__).parent / "splits"
 CLASSES = {
     "cloud_shadow": ("void", "cloud", "shadow"),
     "googlemap_landcover": ("background", "building", "vegetation", "water", "road"),
+    "oam_buildings": ("background", "building"),
 }
-# palette of both as RGB, in the order of the classes
+# palettes as RGB, in the order of the classes
 COLOURS = {
     "cloud_shadow": ((0, 0, 0), (128, 0, 0), (0, 128, 0)),
     "googlemap_landcover": ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)),
+    "oam_buildings": ((0, 0, 0), (255, 255, 255)),
+}
+# folder, its pictures, its masks, how a mask's name goes on after the picture's.  The third city of
+# oam_buildings, Nairobi, is left out: its labels are visibly offset
+FOLDERS = {
+    "cloud_shadow": (
+        ("data/train", "cloudshadow", "labels", ".png"),
+        ("data/val", "cloudshadow", "labels", ".png"),
+    ),
+    "googlemap_landcover": (
+        ("data", "imgs", "masks", ".png"),
+        ("data_aug_rgba", "imgs", "masks", ".png"),
+    ),
+    "oam_buildings": (
+        ("zanzibar", "data", "labels", ".tif"),
+        ("kampala_geotiff", "chips", "binarymasks", ".mask.tif"),
+    ),
 }
 # the land-cover tiles are halved: 512 px would spend the budget on a few hundred iterations
-SIZE_PX = {"cloud_shadow": 224, "googlemap_landcover": 256}
+SIZE_PX = {"cloud_shadow": 224, "googlemap_landcover": 256, "oam_buildings": 256}
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
 
@@ -64,27 +82,18 @@ def list_samples(root: Path, dataset: str) -> list[Sample]:
     Raises:
         DataError: The folder is missing or empty, or a mask is.
     """
-    folders = {
-        "cloud_shadow": [
-            ("data/train", "cloudshadow", "labels"),
-            ("data/val", "cloudshadow", "labels"),
-        ],
-        "googlemap_landcover": [("data", "imgs", "masks"), ("data_aug_rgba", "imgs", "masks")],
-    }[dataset]
     samples = []
-    for folder, images, masks in folders:
+    for folder, images, masks, mask_suffix in FOLDERS[dataset]:
         base = root / dataset / folder
-        for image in sorted((base / images).glob("*.[jp][pn]g")):
-            samples.append(
-                Sample(
-                    f"{Path(folder).name}/{image.stem}", image, base / masks / f"{image.stem}.png"
-                )
-            )
+        for image in sorted((base / images).iterdir() if (base / images).is_dir() else []):
+            if image.suffix in (".jpg", ".png", ".tif"):
+                name = f"{Path(folder).name}/{image.stem}"
+                samples.append(Sample(name, image, base / masks / f"{image.stem}{mask_suffix}"))
     if not samples:
         raise DataError(
             "holds no pictures",
             where=root / dataset,
-            fix="give the folder that holds cloud_shadow/ and googlemap_landcover/ as --data",
+            fix=f"give the folder that holds {', '.join(CLASSES)} as --data",
         )
     for sample in samples:
         if not sample.mask.is_file():
@@ -93,13 +102,22 @@ def list_samples(root: Path, dataset: str) -> list[Sample]:
 
 
 def decode_mask(mask: Image.Image, colours: tuple[tuple[int, int, int], ...]) -> np.ndarray:
-    """Class indices (H, W) uint8 of a palette mask, or of an RGB mask by the nearest colour.
+    """Class indices (H, W) uint8 of a mask.
 
-    Both encodings occur within one data set, and a few RGB masks carry noise of the colours.
+    A palette mask holds indices; an RGB mask goes by the nearest colour, for a few carry noise of
+    the colours; a grey one tells two classes apart, as 0 and 1 or as 0 and 255.  Encodings mix
+    within one data set.
 
     Raises:
-        LabelError: A palette index is no class.
+        LabelError: A palette index is no class, or a grey mask is not binary.
     """
+    if mask.mode == "L":
+        grey = np.asarray(mask)
+        if len(colours) != 2 or not np.isin(grey, (0, 1, 255)).all():
+            raise LabelError(
+                f"a grey mask with values {np.unique(grey)[:8].tolist()} is no binary one"
+            )
+        return (grey > 0).astype(np.uint8)
     if mask.mode == "P":
         indices = np.asarray(mask)
         if indices.max() >= len(colours):

@@ -37,6 +37,8 @@ SEARCH_PX = {"cloud_shadow": 56, "googlemap_landcover": 64}
 CANDIDATE_SCORE = 0.55
 SAME_GROUND_SCORE = 0.5
 MIN_SHARED_RATIO = {"cloud_shadow": 0.15, "googlemap_landcover": 0.1}
+# of the web map: a block is about 150 m wide, and holds 16 chips of zoom 20
+BLOCK_ZOOM = 18
 # the largest gap between two serial numbers that may come from one strip of ground
 SERIAL_GAP = 3
 
@@ -46,7 +48,14 @@ def scene_of(dataset: str, name: str) -> str | None:
 
     ``cloud_shadow`` names tiles ``<scene>_<tile>_<part>`` or by four-digit serial numbers, whose
     first two digits tell the scene.  ``googlemap_landcover`` numbers its tiles only.
+    ``oam_buildings`` names chips by their address in the web map's pyramid,
+    ``OAM-<x>-<y>-<zoom>``: chips under one tile of zoom ``BLOCK_ZOOM`` are one scene, so chips of
+    two zooms that show the same ground always are.
     """
+    if dataset == "oam_buildings":
+        x, y, zoom = map(int, name.split("-")[-3:])
+        up = zoom - BLOCK_ZOOM
+        return f"{name.split('/')[0]}-{x >> up}-{y >> up}"
     if dataset != "cloud_shadow":
         return None
     stem = name.split("/")[-1]
@@ -73,7 +82,12 @@ def read_grey(samples: list[Sample]) -> Tensor:
 
 
 def overlaps_of(samples: list[Sample], dataset: str) -> list[Overlap]:
-    """Every pair of pictures that share ground."""
+    """Every pair of pictures that share ground.
+
+    ``oam_buildings`` needs no search: the chips' addresses tell.
+    """
+    if dataset == "oam_buildings":
+        return overlaps_by_address([sample.name for sample in samples])
     grey, shared = read_grey(samples), MIN_SHARED_RATIO[dataset]
     candidates = find_overlaps(
         high_pass(grey, SEARCH_PX[dataset]),
@@ -83,6 +97,19 @@ def overlaps_of(samples: list[Sample], dataset: str) -> list[Overlap]:
     )
     fine = rescore(high_pass(grey, 2 * SEARCH_PX[dataset]), candidates, min_shared_ratio=shared)
     return [o for o in fine if o.score >= SAME_GROUND_SCORE]
+
+
+def overlaps_by_address(names: list[str]) -> list[Overlap]:
+    """Pairs of chips of which one lies inside the other in the web map's pyramid."""
+    places = [tuple(map(int, name.split("-")[-3:])) for name in names]
+    found = []
+    for i, j in itertools.permutations(range(len(names)), 2):
+        (x, y, zoom), (other_x, other_y, other_zoom) = places[i], places[j]
+        up = other_zoom - zoom
+        same = up == 0 and i < j and (x, y) == (other_x, other_y)
+        if same or (up > 0 and (x, y) == (other_x >> up, other_y >> up)):
+            found.append(Overlap(*sorted((i, j)), 1.0, 0, 0.25**up))
+    return found
 
 
 def make(samples: list[Sample], dataset: str, overlaps: list[Overlap]) -> dict:
@@ -146,9 +173,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--check", action="store_true", help="verify only")
+    parser.add_argument("--datasets", nargs="+", choices=tuple(CLASSES), default=list(CLASSES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for dataset in CLASSES:
+    for dataset in args.datasets:
         samples = list_samples(args.data, dataset)
         overlaps = overlaps_of(samples, dataset)
         path = SPLIT_DIR / f"{dataset}.json"

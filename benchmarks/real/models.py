@@ -1,9 +1,14 @@
-"""The models compared: a CPU-sized Hi-ResNet, its ablations, and two stock MMSeg peers."""
+"""The models compared: a CPU-sized Hi-ResNet, its ablations, and two stock MMSeg peers.
+
+The rows of the other papers stand in ``benchmarks/real/papers``, one file a paper.
+"""
 
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Sequence
+from types import ModuleType
 
 from mmengine.config import Config
 from mmseg.utils import register_all_modules
@@ -27,6 +32,7 @@ _WITHOUT_CEA = {"type": "mmrs.JointLoss", "losses": [_GD, _LSCE], "weights": (1.
 _CE = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
 PEERS = ("hiresnet", "fcn_hrnet", "unet")
 MODULE_ROWS = ("base", "funnel", "ia", "refinement", "cea")
+PAPERS = ("rmnet", "ifwm", "dilated_spp", "deeplabv3")
 # the losses exchanged, so that a gap between the peers is not put down to the wrong half
 CONTROLS = ("hiresnet_ce", "fcn_hrnet_joint")
 # Table VIII's four weightings, and fig. 8's ratios; softmax at 1:1 is the default of both
@@ -151,13 +157,39 @@ def unet(num_classes: int, base_channels: int = 7) -> dict:
     return _segmentor(backbone, head)
 
 
+def paper(name: str) -> ModuleType:
+    """The rows of one of ``PAPERS``: ``ROWS`` and ``config_of(row, num_classes)``."""
+    return importlib.import_module(f"benchmarks.real.papers.{name}")
+
+
+def rows_of(experiment: str) -> tuple[str, ...]:
+    """The rows of an experiment, in its order."""
+    if experiment in PAPERS:
+        return tuple(paper(experiment).ROWS)
+    rows = {"controls": CONTROLS, "modules": MODULE_ROWS, "losses": tuple(LOSS_ROWS)}
+    return rows.get(experiment, PEERS)
+
+
+def extras_of(model: str) -> dict:
+    """What decides a run of a paper beside its settings and its config; empty elsewhere."""
+    kind, _, row = model.partition("/")
+    extras: dict = {}
+    if kind in PAPERS and row in getattr(paper(kind), "STITCHED", ()):
+        extras["stitched"] = True
+    if kind in PAPERS and hasattr(paper(kind), "CRF"):
+        extras["crf"] = paper(kind).CRF
+    return extras
+
+
 def config_of(model: str, num_classes: int) -> dict:
     """The config of a model by its name in the result files.
 
-    ``hiresnet``, ``fcn_hrnet``, ``unet``, ``modules/<row>``, ``losses/<row>`` or
-    ``controls/<row>``.
+    ``hiresnet``, ``fcn_hrnet``, ``unet``, ``modules/<row>``, ``losses/<row>``,
+    ``controls/<row>``, or ``<paper>/<row>``.
     """
     kind, _, row = model.partition("/")
+    if kind in PAPERS:
+        return paper(kind).config_of(row, num_classes)
     if kind == "modules":
         return ablation(num_classes, row)
     if kind == "losses":

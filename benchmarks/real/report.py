@@ -1,12 +1,14 @@
 """Tables and charts of the finished runs: ``python -m benchmarks.real.report``.
 
-Writes the block between the two markers in ``docs/real_input.md`` and the charts beside it.
+Writes the block between the two markers in ``docs/real_input.md``, the charts beside it, and the
+same for every other paper in ``configs/<paper>/README.md`` (``benchmarks.real.report_papers``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,15 +69,24 @@ class Scores:
 
 def read(results: Path, dataset: str, experiment: str) -> list[Scores]:
     """Finished runs of an experiment, by row, in the order of the experiment."""
-    rows: list[Scores] = []
-    if not (results / dataset / experiment).is_dir():
-        return rows
-    for row in ROWS[experiment]:
-        folder = results / dataset / ("peers" if row in PEERS else experiment)
+    folder = results / dataset
+    if not (folder / experiment).is_dir():
+        return []
+    rows = [
+        read_rows(folder / ("peers" if row in PEERS else experiment), [row])
+        for row in ROWS[experiment]
+    ]
+    return [scores for found in rows for scores in found]
+
+
+def read_rows(folder: Path, rows: Iterable[str]) -> list[Scores]:
+    """Finished runs of the given rows, rows without one left out."""
+    found = []
+    for row in rows:
         runs = [json.loads(p.read_text()) for p in sorted(folder.glob(f"{row}-seed*.json"))]
         if runs:
-            rows.append(Scores(row, runs))
-    return rows
+            found.append(Scores(row, runs))
+    return found
 
 
 def verdict(ours: Scores, other: Scores) -> str:
@@ -126,7 +137,7 @@ def rates_table(results: Path) -> str:
     """Markdown table of the sweep of learning rates; empty without one."""
     scores: dict[str, dict[float, dict[str, float]]] = {}
     budget = 0.0
-    for dataset in DATASETS:
+    for dataset in DATASETS["rates"]:
         for path in sorted((results / dataset / "rates").glob("*.json")):
             run = json.loads(path.read_text())
             settings = run["settings"]
@@ -140,14 +151,17 @@ def rates_table(results: Path) -> str:
     lines.append("|" + "---|" * (len(rates) + 1))
     for model in PEERS:
         cells = [
-            " / ".join(f"{scores[model][r][d]:.1f}" for d in DATASETS if d in scores[model][r])
+            " / ".join(
+                f"{scores[model][r][d]:.1f}" for d in DATASETS["rates"] if d in scores[model][r]
+            )
             if r in scores.get(model, {})
             else ""
             for r in rates
         ]
         lines.append(f"| {LABELS[model]} | " + " | ".join(cells) + " |")
     title = (
-        f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, {' / '.join(DATASETS)}.\n\n"
+        f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, "
+        f"{' / '.join(DATASETS['rates'])}.\n\n"
     )
     return title + "\n".join(lines) + "\n"
 
@@ -187,7 +201,12 @@ def draw_curves(by_dataset: dict[str, list[Scores]], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_rows(experiment: str, by_dataset: dict[str, list[Scores]], path: Path) -> None:
+def draw_rows(
+    experiment: str,
+    by_dataset: dict[str, list[Scores]],
+    path: Path,
+    labels: Mapping[str, str] = LABELS,
+) -> None:
     """Every seed as a dot and the mean as a line, row by row."""
     plt = _pyplot()
     height = 0.9 + 0.42 * max(len(rows) for rows in by_dataset.values())
@@ -199,7 +218,7 @@ def draw_rows(experiment: str, by_dataset: dict[str, list[Scores]], path: Path) 
             values = 100 * scores.miou
             ax.scatter(values, [y] * len(values), color="#0072B2", s=28, alpha=0.75, lw=0)
             ax.plot([values.mean()] * 2, [y - 0.3, y + 0.3], color="#222222", lw=2)
-        ax.set_yticks(range(len(rows)), [LABELS[s.row] for s in rows])
+        ax.set_yticks(range(len(rows)), [labels[s.row] for s in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_xlabel("mIoU on unseen scenes, % (dots: seeds; bar: mean)")
         ax.set_title(f"{dataset}, {experiment}", loc="left", fontsize=10)
@@ -231,15 +250,26 @@ def _save(figure, path: Path) -> None:
     figure.clf()
 
 
+def fill(page: Path, text: str) -> None:
+    """Put text between the two markers of a page."""
+    before, found, rest = page.read_text().partition(START)
+    _, closed, after = rest.partition(END)
+    if not (found and closed):
+        raise SystemExit(f"error: {page}: no {START} ... {END}")
+    page.write_text(f"{before}{START}\n\n{text}\n{END}{after}")
+
+
 def main() -> None:
     """Write tables and charts of whatever is finished."""
+    from benchmarks.real.report_papers import report_papers  # it takes its parts from here
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--doc", type=Path, default=DOC)
     args = parser.parse_args()
     blocks = [rates_table(args.results)]
     for experiment in ROWS:
-        found = {d: read(args.results, d, experiment) for d in DATASETS}
+        found = {d: read(args.results, d, experiment) for d in DATASETS[experiment]}
         found = {d: rows for d, rows in found.items() if rows}
         if not found:
             continue
@@ -253,9 +283,9 @@ def main() -> None:
     text = "\n".join(blocks)
     print(text)
     if args.doc.is_file():
-        before, _, rest = args.doc.read_text().partition(START)
-        _, _, after = rest.partition(END)
-        args.doc.write_text(f"{before}{START}\n\n{text}\n{END}{after}")
+        fill(args.doc, text)
+    if args.results == RESULTS:
+        report_papers()
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 ``python -m benchmarks.real.run --data DIR --experiment peers`` trains a small Hi-ResNet and two
 stock MMSeg models for equal CPU seconds; ``controls`` exchanges their losses; ``modules`` and
-``losses`` are the paper's ablations at that size; ``rates`` is the short sweep that gave every
-model its learning rate.  Each finished run
-leaves one JSON file, and a run whose file is there with the same settings is skipped, so an
-interrupted command is simply given again.  ``benchmarks.real.report`` makes tables and charts.
+``losses`` are Hi-ResNet's ablations at that size; ``rmnet``, ``ifwm``, ``dilated_spp`` and
+``deeplabv3`` are those of the other papers; ``rates`` is the short sweep that gave every model its
+learning rate.  Each finished run leaves one JSON file, and a run whose file is there with the same
+settings is skipped, so an interrupted command is simply given again.  ``benchmarks.real.report``
+makes tables and charts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-DATASETS = ("cloud_shadow", "googlemap_landcover")
+# by experiment; the first two papers' experiments go where their own data come nearest
+DATASETS = {
+    **dict.fromkeys(
+        ("peers", "controls", "modules", "losses", "rates"), ("cloud_shadow", "googlemap_landcover")
+    ),
+    "rmnet": ("googlemap_landcover", "cloud_shadow"),
+    "ifwm": ("oam_buildings", "googlemap_landcover"),
+    "dilated_spp": ("googlemap_landcover", "cloud_shadow"),
+    "deeplabv3": ("oam_buildings", "cloud_shadow"),
+}
+ALL_DATASETS = ("cloud_shadow", "googlemap_landcover", "oam_buildings")
 RATES = (1e-3, 3e-3, 1e-2)
 # peak rates by the sweep of `rates` (docs/real_input.md)
 PEAK_RATE = {
@@ -35,9 +46,17 @@ PEAK_RATE = {
     "modules": 3e-3,
     "losses": 3e-3,
     "controls": 3e-3,
+    "rmnet": 3e-3,
+    "ifwm": 3e-3,
+    "dilated_spp": 3e-3,
+    "deeplabv3": 3e-3,
 }
-BUDGET_S = {"peers": 100.0, "modules": 80.0, "losses": 60.0, "controls": 100.0, "rates": 40.0}
-NUM_EVALUATIONS = {"peers": 6, "modules": 4, "losses": 4, "controls": 6, "rates": 2}
+PAPER_BUDGET_S = 80.0
+BUDGET_S = {
+    **{"peers": 100.0, "modules": 80.0, "losses": 60.0, "controls": 100.0, "rates": 40.0},
+    **dict.fromkeys(("rmnet", "ifwm", "dilated_spp", "deeplabv3"), PAPER_BUDGET_S),
+}
+NUM_EVALUATIONS = {"peers": 6, "controls": 6, "rates": 2}  # 4 elsewhere
 PACKAGES = ("torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation", "numpy")
 
 
@@ -46,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--experiment", choices=tuple(BUDGET_S), required=True)
-    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
+    parser.add_argument("--datasets", nargs="+", choices=ALL_DATASETS)
     parser.add_argument("--models", nargs="+", help="only these rows of the experiment")
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES), help="of `rates`")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -60,26 +79,21 @@ def parse_args() -> argparse.Namespace:
 
 def plan(args: argparse.Namespace) -> list[tuple[Path, dict]]:
     """Result file and settings of every run, interleaved: for seed, for data set, for model."""
-    from benchmarks.real.models import CONTROLS, LOSS_ROWS, MODULE_ROWS, PEERS
+    from benchmarks.real.models import PAPERS, PEERS, rows_of
 
-    rows = {
-        "controls": CONTROLS,
-        "peers": PEERS,
-        "rates": PEERS,
-        "modules": MODULE_ROWS,
-        "losses": tuple(LOSS_ROWS),
-    }
     experiment = args.experiment
     # a seed that no reported run has
     seeds = [100] if experiment == "rates" else args.seeds
     runs = []
     for seed in seeds:
-        for dataset in args.datasets:
-            for row in args.models or rows[experiment]:
-                model = row if row in PEERS else f"{experiment}/{row}"
+        for dataset in args.datasets or DATASETS[experiment]:
+            for row in args.models or rows_of(experiment):
+                # the sweep of rates takes any model by its full name
+                named = row in PEERS or experiment == "rates"
+                model = row if named and experiment not in PAPERS else f"{experiment}/{row}"
                 rates = args.rates if experiment == "rates" else (PEAK_RATE[model.split("/")[0]],)
                 for lr in rates:
-                    stem = f"{row}-lr{lr:g}" if experiment == "rates" else row
+                    stem = f"{row.replace('/', '_')}-lr{lr:g}" if experiment == "rates" else row
                     settings = {
                         "dataset": dataset,
                         "model": model,
@@ -88,7 +102,7 @@ def plan(args: argparse.Namespace) -> list[tuple[Path, dict]]:
                         "lr": lr,
                         "batch_size": args.batch_size,
                         "crop_px": args.crop,
-                        "num_evaluations": NUM_EVALUATIONS[experiment],
+                        "num_evaluations": NUM_EVALUATIONS.get(experiment, 4),
                     }
                     name = f"{stem}-seed{seed}.json"
                     runs.append((args.out / dataset / experiment / name, settings))
@@ -98,7 +112,7 @@ def plan(args: argparse.Namespace) -> list[tuple[Path, dict]]:
 def fingerprint(settings: dict) -> str:
     """Short hash of everything that decides a run: settings, model config, split."""
     from benchmarks.real.data import CLASSES, read_split
-    from benchmarks.real.models import config_of
+    from benchmarks.real.models import config_of, extras_of
     from benchmarks.real.train import Settings
 
     dataset = settings["dataset"]
@@ -106,6 +120,7 @@ def fingerprint(settings: dict) -> str:
         "settings": asdict(Settings(**settings)),
         "config": config_of(settings["model"], len(CLASSES[dataset])),
         "split": read_split(dataset),
+        **extras_of(settings["model"]),
     }
     text = json.dumps(content, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -46,6 +46,14 @@ def test_a_palette_index_without_a_class_is_refused():
         decode_mask(palette, COLOURS["cloud_shadow"])
 
 
+def test_grey_masks_tell_two_classes_apart_and_nothing_else():
+    for top in (1, 255):
+        mask = Image.fromarray(np.array([[0, top]], dtype=np.uint8), mode="L")
+        assert decode_mask(mask, COLOURS["oam_buildings"]).tolist() == [[0, 1]]
+    with pytest.raises(LabelError, match="no binary one"):
+        decode_mask(Image.fromarray(np.array([[0, 7]], dtype=np.uint8)), COLOURS["oam_buildings"])
+
+
 def test_a_missing_folder_says_which_argument_mends_it(tmp_path):
     with pytest.raises(DataError, match="--data"):
         list_samples(tmp_path, "cloud_shadow")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.real.make_splits import overlaps_by_address, scene_of
 from benchmarks.real.scenes import (
     Overlap,
     find_overlaps,
@@ -116,3 +117,16 @@ def test_a_split_depends_on_nothing_but_its_seed():
 def test_a_share_outside_0_1_is_refused():
     with pytest.raises(ValueError, match="val_ratio must be in"):
         split_groups([0, 1], np.ones((2, 1)), val_ratio=1.0, seed=0)
+
+
+def test_chips_share_ground_where_one_lies_inside_the_other():
+    names = ["z/OAM-10-20-20", "z/OAM-21-40-21", "z/OAM-22-40-21", "k/OAM-10-20-20"]
+    found = {(o.first, o.second, o.shared_ratio) for o in overlaps_by_address(names)}
+    # tile (21, 40) of zoom 21 is the upper right quarter of tile (10, 20) of zoom 20
+    assert found == {(0, 1, 0.25), (1, 3, 0.25), (0, 3, 1.0)}
+
+
+def test_chips_of_two_zooms_over_one_block_are_one_scene():
+    scenes = [scene_of("oam_buildings", f"z/OAM-{place}") for place in ("43-87-20", "87-175-21")]
+    assert scenes == ["z-10-21", "z-10-21"]
+    assert scene_of("oam_buildings", "z/OAM-44-87-20") == "z-11-21"
