@@ -1,18 +1,19 @@
 """Registered models; importing this registers them."""
 
 from mmrs.models.backbones import HiResNet, IFWHRNet
-from mmrs.models.heads import CoarseHead, RefinementHead
+from mmrs.models.heads import CoarseHead, RefinementHead, SubPixelHead
 from mmrs.models.losses import (
     ClassAgnosticEdgeAwareLoss,
     GeneralizedDiceLoss,
     JointLoss,
     LabelSmoothingCrossEntropyLoss,
 )
-from mmrs.models.necks import IFWMNeck
+from mmrs.models.necks import DilatedSPP, IFWMNeck
 
 __all__ = [
     "ClassAgnosticEdgeAwareLoss",
     "CoarseHead",
+    "DilatedSPP",
     "GeneralizedDiceLoss",
     "HiResNet",
     "IFWHRNet",
@@ -20,4 +21,5 @@ __all__ = [
     "JointLoss",
     "LabelSmoothingCrossEntropyLoss",
     "RefinementHead",
+    "SubPixelHead",
 ]
