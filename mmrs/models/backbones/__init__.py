@@ -2,5 +2,6 @@
 
 from mmrs.models.backbones.hiresnet import HiResNet
 from mmrs.models.backbones.ifw_hrnet import IFWHRNet
+from mmrs.models.backbones.rmnet_encoder import RMNetEncoder
 
-__all__ = ["HiResNet", "IFWHRNet"]
+__all__ = ["HiResNet", "IFWHRNet", "RMNetEncoder"]

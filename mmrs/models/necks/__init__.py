@@ -2,5 +2,6 @@
 
 from mmrs.models.necks.dilated_spp import DilatedSPP
 from mmrs.models.necks.ifwm_neck import IFWMNeck
+from mmrs.models.necks.msfm_neck import MSFM
 
-__all__ = ["DilatedSPP", "IFWMNeck"]
+__all__ = ["MSFM", "DilatedSPP", "IFWMNeck"]
