@@ -19,8 +19,7 @@ class FlowWarp(BaseModule):
 
     coarse -> bilinear to the fine size -> warp by flow -> + fine
 
-    Where the flow comes from, with k = 2 ratio - 1 (3, 7, 15 for 2x, 4x, 8x), the span of fine
-    pixels that one coarse pixel reaches in a bilinear interpolation:
+    Where the flow comes from, with k = 2 ratio - 1 (3, 7, 15 for 2x, 4x, 8x):
 
     - ``ifwm``: 1x1 on the fine map + k x k on the coarse one;
     - ``rifw``: 3x3 on the fine map + k x k on the coarse one;
