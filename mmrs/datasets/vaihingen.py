@@ -16,7 +16,8 @@ _NAME = re.compile(r"(?:top_mosaic_09cm_)?(area\d+)(?=[_.])")
 class VaihingenDataset(SourceImageSplitDataset):
     """ISPRS Vaihingen: 33 images of about 2500 x 2000 px at 9 cm (near infrared, red, green).
 
-    16 images train and 17 validate, as the benchmark divides them.
+    Splits by source image: ``train`` and ``val``, 16 and 17 images as the benchmark divides them
+    (Hi-ResNet); ``ifwm_train`` and ``ifwm_test``, the 16 of ``train`` divided into 11 and 5 (IFWM).
 
     Label files: 0 boundary or no data (ignored), 1 impervious surface, 2 building, 3 low
     vegetation, 4 tree, 5 car, 6 clutter. Clutter is a class of the model; the papers leave it
@@ -27,7 +28,7 @@ class VaihingenDataset(SourceImageSplitDataset):
     ``tools/dataset_converters/vaihingen.py`` names them.
 
     Args:
-        split: ``train`` or ``val``.
+        split: ``train``, ``val``, ``ifwm_train`` or ``ifwm_test``.
         **kwargs: see `SourceImageSplitDataset`.
 
     Source: https://www.isprs.org/education/benchmarks/UrbanSemLab/2d-sem-label-vaihingen.aspx
@@ -41,6 +42,8 @@ class VaihingenDataset(SourceImageSplitDataset):
         "val": tuple(
             f"area{n}" for n in (2, 4, 6, 8, 10, 12, 14, 16, 20, 22, 24, 27, 29, 31, 33, 35, 38)
         ),
+        "ifwm_train": tuple(f"area{n}" for n in (1, 3, 5, 7, 13, 17, 21, 23, 26, 32, 37)),
+        "ifwm_test": tuple(f"area{n}" for n in (11, 15, 28, 30, 34)),
     }
 
     @staticmethod

@@ -31,12 +31,19 @@ def images_of(dataset):
 
 def test_splits_have_the_sizes_of_the_benchmark_and_share_no_image():
     for cls, train, val in ((PotsdamDataset, 23, 14), (VaihingenDataset, 16, 17)):
-        sizes = {split: len(set(images)) for split, images in cls.SPLITS.items()}
-        assert sizes == {"train": train, "val": val}
+        assert len(set(cls.SPLITS["train"])) == train
+        assert len(set(cls.SPLITS["val"])) == val
         assert not set(cls.SPLITS["train"]) & set(cls.SPLITS["val"])
     assert "7_10" not in PotsdamDataset.SPLITS["train"]
     numbers = (2, 4, 6, 8, 10, 12, 14, 16, 20, 22, 24, 27, 29, 31, 33, 35, 38)
     assert VaihingenDataset.SPLITS["val"] == tuple(f"area{number}" for number in numbers)
+
+
+def test_vaihingen_split_of_ifwm_divides_the_labelled_images_into_11_and_5():
+    train, test = (set(VaihingenDataset.SPLITS[f"ifwm_{part}"]) for part in ("train", "test"))
+    assert test == {"area11", "area15", "area28", "area30", "area34"}
+    assert len(train) == 11
+    assert train | test == set(VaihingenDataset.SPLITS["train"])
 
 
 @pytest.mark.parametrize(("cls", "train", "val"), CASES)
