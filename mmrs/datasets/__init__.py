@@ -3,8 +3,16 @@
 LoveDA has none of its own: MMSegmentation's ``LoveDADataset`` is right.
 """
 
+from mmrs.datasets.crop_and_stitch_dataset import CropAndStitchDataset
 from mmrs.datasets.potsdam import PotsdamDataset
 from mmrs.datasets.source_image_split import SourceImageSplitDataset
 from mmrs.datasets.vaihingen import VaihingenDataset
+from mmrs.datasets.whu_building import WHUBuildingDataset
 
-__all__ = ["PotsdamDataset", "SourceImageSplitDataset", "VaihingenDataset"]
+__all__ = [
+    "CropAndStitchDataset",
+    "PotsdamDataset",
+    "SourceImageSplitDataset",
+    "VaihingenDataset",
+    "WHUBuildingDataset",
+]

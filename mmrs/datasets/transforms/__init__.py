@@ -1,6 +1,8 @@
 """Transforms of samples."""
 
 from mmrs.datasets.transforms.check_sample import CheckSample
+from mmrs.datasets.transforms.crop_and_stitch import CropAndStitch
 from mmrs.datasets.transforms.map_labels import MapColors, MapLabels
+from mmrs.datasets.transforms.random_rotate90 import RandomRotate90
 
-__all__ = ["CheckSample", "MapColors", "MapLabels"]
+__all__ = ["CheckSample", "CropAndStitch", "MapColors", "MapLabels", "RandomRotate90"]
