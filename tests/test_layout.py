@@ -15,6 +15,7 @@ LAYERS = [
     ("mmrs.errors",),
     ("mmrs.label_check",),
     ("mmrs.compat", "mmrs.registry"),
+    ("mmrs.pretrained",),
     ("mmrs.ops",),
     ("mmrs.models.layers",),
     (

@@ -20,6 +20,7 @@ from mmrs.apis.train import check_load_from, set_work_dir, unwrap
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.engine.seg_metric import check_metric_names
 from mmrs.errors import ConfigError, MmrsError
+from mmrs.pretrained import look_after_pretrained_weights
 
 
 def test(
@@ -65,6 +66,7 @@ def test(
         MmrsError: One line with the file or key, the cause and the mend.
     """
     refuse_unsafe_checkpoints()
+    look_after_pretrained_weights()
     cfg = load_config(config, cfg_options=cfg_options)
     cfg.launcher, cfg.resume, cfg.load_from = launcher, False, str(checkpoint)
     set_work_dir(cfg, work_dir)

@@ -21,6 +21,7 @@ from mmrs.apis.label_table import LabelTable
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.errors import CheckpointError, ConfigError, MmrsError
+from mmrs.pretrained import look_after_pretrained_weights
 
 
 def train(
@@ -55,6 +56,7 @@ def train(
         MmrsError: One line with the file or key, the cause and the mend.
     """
     refuse_unsafe_checkpoints()
+    look_after_pretrained_weights()
     cfg = load_config(config, cfg_options=cfg_options)
     cfg.launcher = launcher
     cfg.resume = resume or cfg.get("resume", False)
