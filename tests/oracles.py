@@ -129,3 +129,92 @@ def window_attention(
                         a * v[i, part, r, s] for a, (r, s) in zip(share, mates, strict=True)
                     )
     return out
+
+
+def dice_focal(
+    logits: np.ndarray,
+    target: np.ndarray,
+    *,
+    alpha: float | list[float] = 0.25,
+    gamma: float = 2.0,
+    focal_weight: float = 0.9,
+    smooth: float = 1e-5,
+    present_only: bool = False,
+    weight: np.ndarray | None = None,
+    ignore: int = 255,
+) -> float:
+    """Mean soft Dice over the classes plus the mean focal loss over the pixels, pixel by pixel."""
+    b, k, h, w = logits.shape
+    p = softmax(logits)
+    volume, overlap, predicted = np.zeros(k), np.zeros(k), np.zeros(k)
+    focal, count = 0.0, 0
+    for i in range(b):
+        for y in range(h):
+            for x in range(w):
+                label = target[i, y, x]
+                if label == ignore:
+                    continue
+                factor = 1.0 if weight is None else weight[i, y, x]
+                chance = p[i, label, y, x]
+                volume[label] += factor
+                overlap[label] += factor * chance
+                predicted += factor * p[i, :, y, x]
+                share = alpha if np.isscalar(alpha) else alpha[label]
+                focal -= factor * share * (1 - chance) ** gamma * math.log(chance)
+                count += 1
+    dice = (2 * overlap + smooth) / (volume + predicted + smooth)
+    if present_only:
+        dice = dice[volume > 0]
+    return (1 - dice).mean() + focal_weight * focal / count
+
+
+def msfm(
+    x: np.ndarray,
+    skip: np.ndarray | None,
+    *,
+    deconv: np.ndarray | None,
+    project: np.ndarray,
+    convs: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    concat: bool = False,
+) -> np.ndarray:
+    """RMNet's decoder block on (C, h, w), by loops over pixels.
+
+    Args:
+        x: The map from below.
+        skip: (S, H, W) with H, W twice h, w or one less; None without one.
+        deconv: (C, O, 2, 2) of the deconvolution; None for plain upsampling.
+        project: (O, C) of the 1x1 after the bilinear step.
+        convs: For each 3x3: kernel (O, I, 3, 3), and scale and shift of its norm.
+        concat: The two ways beside each other instead of added.
+    """
+    h, w = x.shape[1:]
+    out = project.shape[0]
+    a, b = np.zeros((out, 2 * h, 2 * w)), np.zeros((out, 2 * h, 2 * w))
+    for row in range(2 * h):
+        for col in range(2 * w):
+            b[:, row, col] = project @ bilinear(x, (row + 0.5) / 2 - 0.5, (col + 0.5) / 2 - 0.5)
+            if deconv is not None:
+                a[:, row, col] = x[:, row // 2, col // 2] @ deconv[:, :, row % 2, col % 2]
+    y = b if deconv is None else np.concatenate([a, b]) if concat else a + b
+    if skip is not None:
+        y = np.concatenate([y[:, : skip.shape[1], : skip.shape[2]], skip])
+    for kernel, scale, shift in convs:
+        padded = np.pad(y, ((0, 0), (1, 1), (1, 1)))
+        y = np.zeros((kernel.shape[0], *y.shape[1:]))
+        for row in range(y.shape[1]):
+            for col in range(y.shape[2]):
+                patch = padded[:, row : row + 3, col : col + 3]
+                z = (kernel * patch).sum((1, 2, 3)) * scale + shift
+                y[:, row, col] = np.maximum(z, 0)
+    return y
+
+
+def bilinear(x: np.ndarray, row: float, col: float) -> np.ndarray:
+    """(C, h, w) at a position in pixels, 0 the centre of the first; the border is repeated."""
+    row, col = min(max(row, 0), x.shape[1] - 1), min(max(col, 0), x.shape[2] - 1)
+    top, left = int(row), int(col)
+    bottom, right = min(top + 1, x.shape[1] - 1), min(left + 1, x.shape[2] - 1)
+    down, across = row - top, col - left
+    upper = (1 - across) * x[:, top, left] + across * x[:, top, right]
+    lower = (1 - across) * x[:, bottom, left] + across * x[:, bottom, right]
+    return (1 - down) * upper + down * lower

@@ -17,6 +17,8 @@ LOSSES = {
     },
     "cea_one": {"type": "mmrs.ClassAgnosticEdgeAwareLoss"},
     "cea_all": {"type": "mmrs.ClassAgnosticEdgeAwareLoss", "classes": "all"},
+    "dice_focal": {"type": "mmrs.DiceFocalLoss"},
+    "dice_focal_literal": {"type": "mmrs.DiceFocalLoss", "focal": "literal", "classes": "present"},
     "joint": {"type": "mmrs.JointLoss"},
     "joint_random": {"type": "mmrs.JointLoss", "weighting": "random"},
 }
