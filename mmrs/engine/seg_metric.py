@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,13 +180,9 @@ class SegMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the scores of ``results``, a list of (C, C) matrices, and print the table."""
         matrix = np.sum(results, axis=0, dtype=np.int64)
-        self.scores = score(matrix, self._class_names(), exclude_from_mean=self.exclude_from_mean)
-        if is_main_process():
-            _print_table(self.scores)
-            if self.confusion_matrix_path is not None:
-                save_matrix(self.scores, self.confusion_matrix_path)
-        scores = self.scores
-        values = {
+        scores = score(matrix, self._class_names(), exclude_from_mean=self.exclude_from_mean)
+        self.scores = scores
+        all_values = {
             "mIoU": scores.mean(scores.iou),
             "mF1": scores.mean(scores.f1),
             "OA": scores.overall_accuracy,
@@ -195,7 +191,12 @@ class SegMetric(BaseMetric):
             "precision": scores.mean(scores.precision),
             "recall": scores.mean(scores.recall),
         }
-        return {name: 100 * values[name] for name in self.score_names}
+        values = {name: 100 * all_values[name] for name in self.score_names}
+        if is_main_process():
+            _print_table(scores, values)
+            if self.confusion_matrix_path is not None:
+                save_matrix(scores, self.confusion_matrix_path)
+        return values
 
     def _class_names(self) -> tuple[str, ...]:
         classes = (self.dataset_meta or {}).get("classes")
@@ -233,7 +234,8 @@ def _save_map(predicted: NDArray, sample: dict, folder: Path) -> None:
         ) from error
 
 
-def _print_table(scores: SegScores) -> None:
+def _print_table(scores: SegScores, values: Mapping[str, float]) -> None:
+    """Log the classes, their mean, and the scores asked for, with what was left out of the mean."""
     table = PrettyTable(["class", "IoU", "F1", "precision", "recall", "pixels"])
     table.align = "r"
     table.align["class"] = "l"
@@ -248,6 +250,9 @@ def _print_table(scores: SegScores) -> None:
     table.add_row(["mean", *(f"{100 * scores.mean(c):.2f}" for c in columns), ""])
     logger = MMLogger.get_current_instance()
     print_log(f"per class, in percent:\n{table.get_string()}", logger=logger)
+    overall = PrettyTable(list(values))
+    overall.add_row([f"{value:.2f}" for value in values.values()])
+    print_log(f"over all classes, in percent:\n{overall.get_string()}", logger=logger)
     left_out = [n for n, used in zip(scores.classes, scores.averaged, strict=True) if not used]
     if left_out:
         print_log(

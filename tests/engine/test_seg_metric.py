@@ -169,3 +169,14 @@ def test_a_second_evaluation_starts_afresh():
     first = evaluate(metric, random_samples(2, seed=1))
     evaluate(metric, random_samples(2, seed=2))
     assert evaluate(metric, random_samples(2, seed=1)) == first
+
+
+def test_the_scores_asked_for_are_printed_as_a_table(log):
+    pair = sample([[0, 1, 1, 2]], [[0, 0, 1, 2]])
+    evaluate(make(score_names=("OA", "AA", "Kappa")), [pair])
+    table = log.text.partition("over all classes, in percent:")[2]
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    # 3 of 4 right; recalls 1/2, 1, 1; chance agreement (2*1 + 1*2 + 1*1) / 16 = 5/16
+    kappa = 100 * (3 / 4 - 5 / 16) / (1 - 5 / 16)
+    assert [c.strip() for c in cells[0]] == ["OA", "AA", "Kappa"]
+    assert [c.strip() for c in cells[1]] == ["75.00", f"{250 / 3:.2f}", f"{kappa:.2f}"]
