@@ -43,7 +43,7 @@ def shrink(config: Config) -> Config:
         backbone.init_cfg = None
     if backbone.type == "mmrs.HiResNet":
         backbone.update(num_modules=(1, 1), num_blocks=(1, 1), num_funnel_blocks=2)
-    if backbone.type == "HRNet":
+    if backbone.type in ("HRNet", "mmrs.IFWHRNet"):
         for stage, settings in backbone.extra.items():
             if stage != "stage1":
                 settings.num_modules = 1
