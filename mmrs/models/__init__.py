@@ -1,6 +1,6 @@
 """Registered models; importing this registers them."""
 
-from mmrs.models.backbones import HiResNet, IFWHRNet, RMNetEncoder
+from mmrs.models.backbones import DilatedResNet, HiResNet, IFWHRNet, RMNetEncoder
 from mmrs.models.heads import CoarseHead, RefinementHead, SubPixelHead
 from mmrs.models.losses import (
     ClassAgnosticEdgeAwareLoss,
@@ -10,12 +10,16 @@ from mmrs.models.losses import (
     LabelSmoothingCrossEntropyLoss,
 )
 from mmrs.models.necks import MSFM, DilatedSPP, IFWMNeck
+from mmrs.models.segmentors import CRFCascadeEncoderDecoder, CRFEncoderDecoder
 
 __all__ = [
     "MSFM",
+    "CRFCascadeEncoderDecoder",
+    "CRFEncoderDecoder",
     "ClassAgnosticEdgeAwareLoss",
     "CoarseHead",
     "DiceFocalLoss",
+    "DilatedResNet",
     "DilatedSPP",
     "GeneralizedDiceLoss",
     "HiResNet",
