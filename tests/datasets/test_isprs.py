@@ -1,11 +1,13 @@
 """Potsdam and Vaihingen: the split goes by the source image, whatever the folder."""
 
+import hashlib
 import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS as MMSEG_DATASETS
 
 from mmrs.datasets import PotsdamDataset, VaihingenDataset
@@ -44,6 +46,41 @@ def test_vaihingen_split_of_ifwm_divides_the_labelled_images_into_11_and_5():
     assert test == {"area11", "area15", "area28", "area30", "area34"}
     assert len(train) == 11
     assert train | test == set(VaihingenDataset.SPLITS["train"])
+
+
+def test_the_dilated_spp_splits_rank_all_38_images_by_their_hash():
+    splits = PotsdamDataset.SPLITS
+    benchmark = {*splits["train"], *splits["val"], "7_10"}
+    ranked = sorted(
+        benchmark, key=lambda image: hashlib.sha256(f"potsdam {image}".encode()).hexdigest()
+    )
+    parts = {"train": ranked[:23], "val": ranked[23:31], "test": ranked[31:]}
+    assert len(ranked) == 38
+    for part, images in parts.items():
+        assert sorted(splits[f"dilated_spp_{part}"]) == sorted(images)
+        assert set(splits[f"dilated_spp_overlap_{part}"]) == benchmark
+    assert "7_10" in splits["dilated_spp_train"]
+
+
+def test_the_papers_own_split_divides_tiles_and_says_that_they_overlap(tmp_path, caplog):
+    images = ["2_10", "3_13", "7_10", "7_7"]
+    make_isprs(tmp_path, {"": images}, num_tiles=5, tile_px=8)
+    log = MMLogger.get_instance("overlap")
+    log.addHandler(caplog.handler)
+    found = {}
+    for part in ("train", "val", "test"):
+        dataset = build(PotsdamDataset, tmp_path, f"dilated_spp_overlap_{part}")
+        found[part] = [item["img_path"] for item in dataset]
+        assert f"dilated_spp_overlap_{part}" in caplog.messages[-1]
+        assert "training and test data overlap" in caplog.messages[-1]
+        assert found[part] == sorted(found[part])
+    assert {part: len(paths) for part, paths in found.items()} == {"train": 12, "val": 4, "test": 4}
+    assert len({path for paths in found.values() for path in paths}) == 20
+    caplog.clear()
+    assert images_of(build(PotsdamDataset, tmp_path, "dilated_spp_train")) == {"2_10", "7_10"}
+    assert images_of(build(PotsdamDataset, tmp_path, "dilated_spp_val")) == {"7_7"}
+    assert images_of(build(PotsdamDataset, tmp_path, "dilated_spp_test")) == {"3_13"}
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(("cls", "train", "val"), CASES)
