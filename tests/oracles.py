@@ -218,3 +218,23 @@ def bilinear(x: np.ndarray, row: float, col: float) -> np.ndarray:
     upper = (1 - across) * x[:, top, left] + across * x[:, top, right]
     lower = (1 - across) * x[:, bottom, left] + across * x[:, bottom, right]
     return (1 - down) * upper + down * lower
+
+
+def stitch_pixel_by_pixel(
+    images: list[np.ndarray],
+    labels: list[np.ndarray],
+    boundary: tuple[int, int],
+    offsets: list[tuple[int, int]],
+    size: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crop-and-stitch, each pixel of the result looked up by itself."""
+    w, h = boundary
+    image, label = [], []
+    for y in range(size[0]):
+        for x in range(size[1]):
+            quadrant = (0 if x < w else 1) + (0 if y < h else 2)
+            column = offsets[quadrant][0] + (x if x < w else x - w)
+            row = offsets[quadrant][1] + (y if y < h else y - h)
+            image.append(images[quadrant][row][column])
+            label.append(labels[quadrant][row][column])
+    return np.array(image).reshape(*size, -1), np.array(label).reshape(size)
