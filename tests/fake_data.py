@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 LOVEDA_IDS = tuple(range(8))  # 0 is no data
 ISPRS_IDS = tuple(range(7))  # 0 is boundary
+WHDLD_IDS = tuple(range(1, 7))
 
 
 def make_labels(
@@ -124,6 +125,42 @@ def make_isprs(
                     ids=ISPRS_IDS,
                     rng=rng,
                 )
+    return root
+
+
+def make_whdld(
+    root: Path,
+    names: Sequence[str],
+    *,
+    encoding: str = "palette",
+    palette: Sequence[Sequence[int]] = (),
+    side_px: int = 32,
+    seed: int = 0,
+) -> Path:
+    """WHDLD as distributed: ``Images/{name}.jpg`` and ``ImagesPNG/{name}.png``, labels 1-6.
+
+    Args:
+        root: Where the two folders go.
+        names: Of the images, such as ``wh0001``.
+        encoding: Of the labels: ``palette`` (ids with a palette), ``ids``, or ``colors``.
+        palette: Colour of the ids from 1 on; not needed for ``ids``.
+        side_px: Side of an image.
+        seed: Of the content.
+
+    Returns:
+        ``root``.
+    """
+    rng = np.random.default_rng(seed)
+    colors = np.array([(0, 0, 0), *palette], dtype=np.uint8)
+    for folder in ("Images", "ImagesPNG"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        labels = make_labels((side_px, side_px), WHDLD_IDS, rng)
+        Image.fromarray(make_image(labels, rng)).save(root / "Images" / f"{name}.jpg")
+        stored = Image.fromarray(colors[labels] if encoding == "colors" else labels)
+        if encoding == "palette":
+            stored.putpalette(colors.ravel().tolist())
+        stored.save(root / "ImagesPNG" / f"{name}.png")
     return root
 
 

@@ -7,6 +7,7 @@ from mmrs.datasets.crop_and_stitch_dataset import CropAndStitchDataset
 from mmrs.datasets.potsdam import PotsdamDataset
 from mmrs.datasets.source_image_split import SourceImageSplitDataset
 from mmrs.datasets.vaihingen import VaihingenDataset
+from mmrs.datasets.whdld import WHDLDDataset
 from mmrs.datasets.whu_building import WHUBuildingDataset
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "PotsdamDataset",
     "SourceImageSplitDataset",
     "VaihingenDataset",
+    "WHDLDDataset",
     "WHUBuildingDataset",
 ]
