@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmrs.datasets.transforms.crop_and_stitch import crop_and_stitch, draw_stitch
 from mmrs.errors import DataError, LabelError
 
 SPLIT_DIR = Path(__file__).parent / "splits"
@@ -188,28 +189,63 @@ class CropSampler:
         self.generator = torch.Generator().manual_seed(seed)
         self.order: list[int] = []
 
+    def __len__(self) -> int:
+        """Number of samples in an epoch."""
+        return len(self.subset.names)
+
     def _integer(self, high: int) -> int:
         return int(torch.randint(high, (), generator=self.generator))
 
     def _next_index(self) -> int:
         if not self.order:
-            count = len(self.subset.names)
-            self.order = torch.randperm(count, generator=self.generator).tolist()
+            self.order = torch.randperm(len(self), generator=self.generator).tolist()
         return self.order.pop()
+
+    def _next_sample(self) -> tuple[Tensor, Tensor]:
+        """Picture (3, C, C) and mask (C, C), neither turned nor mirrored."""
+        return self._crop(self._next_index())
+
+    def _crop(self, i: int) -> tuple[Tensor, Tensor]:
+        crop = self.crop_px
+        slack = self.subset.images.shape[-1] - crop + 1
+        top, left = self._integer(slack), self._integer(slack)
+        image = self.subset.images[i, :, top : top + crop, left : left + crop]
+        return image, self.subset.masks[i, top : top + crop, left : left + crop]
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, C, C) float32 and masks (B, C, C) int64."""
-        crop = self.crop_px
-        slack = self.subset.images.shape[-1] - crop + 1
         images, masks = [], []
         for _ in range(self.batch_size):
-            i, top, left = self._next_index(), self._integer(slack), self._integer(slack)
+            image, mask = self._next_sample()
             turns, mirrored = self._integer(4), self._integer(2)
-            image = self.subset.images[i, :, top : top + crop, left : left + crop]
-            mask = self.subset.masks[i, top : top + crop, left : left + crop]
             image, mask = (torch.rot90(x, turns, dims=(-2, -1)) for x in (image, mask))
             if mirrored:
                 image, mask = image.flip(-1), mask.flip(-1)
             images.append(image)
             masks.append(mask)
         return torch.stack(images), torch.stack(masks).long()
+
+
+class StitchingSampler(CropSampler):
+    """The crops, and as many crop-and-stitch samples beside them: twice the pictures an epoch."""
+
+    def __init__(self, subset: Subset, *, crop_px: int, batch_size: int, seed: int):
+        super().__init__(subset, crop_px=crop_px, batch_size=batch_size, seed=seed)
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        """Number of samples in an epoch."""
+        return 2 * len(self.subset.names)
+
+    def _next_sample(self) -> tuple[Tensor, Tensor]:
+        i, count = self._next_index(), len(self.subset.names)
+        return self._crop(i) if i < count else self._stitch(i - count)
+
+    def _stitch(self, i: int) -> tuple[Tensor, Tensor]:
+        four = [i, *self.rng.choice(len(self.subset.names), 3, replace=False)]
+        size = (self.crop_px, self.crop_px)
+        images = [self.subset.images[k].permute(1, 2, 0).numpy() for k in four]
+        masks = [self.subset.masks[k].numpy() for k in four]
+        boundary, offsets = draw_stitch(self.rng, size, [mask.shape for mask in masks])
+        image, mask = crop_and_stitch(images, masks, boundary, offsets, size=size)
+        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)
