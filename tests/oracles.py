@@ -238,3 +238,46 @@ def stitch_pixel_by_pixel(
             image.append(images[quadrant][row][column])
             label.append(labels[quadrant][row][column])
     return np.array(image).reshape(*size, -1), np.array(label).reshape(size)
+
+
+def dense_crf(
+    probabilities: np.ndarray,
+    image: np.ndarray,
+    *,
+    num_iters: int,
+    spatial_sigma_px: float,
+    spatial_weight: float,
+    bilateral_sigma_px: float,
+    bilateral_color_sigma: float,
+    bilateral_weight: float,
+    compatibility: np.ndarray | None = None,
+) -> np.ndarray:
+    """Mean field of (K, H, W) beside (C, H, W), every pixel with every pixel: O(N²)."""
+    k, h, w = probabilities.shape
+    position = np.stack(np.mgrid[:h, :w]).reshape(2, -1).T.astype(np.float64)
+    color = image.reshape(len(image), -1).T.astype(np.float64)
+    potts = 1 - np.eye(k)
+    penalty = potts if compatibility is None else np.asarray(compatibility, dtype=np.float64)
+    pairwise = np.zeros((h * w, h * w))
+    for weight, features in (
+        (spatial_weight, position / spatial_sigma_px),
+        (
+            bilateral_weight,
+            np.concatenate([position / bilateral_sigma_px, color / bilateral_color_sigma], 1),
+        ),
+    ):
+        square = (features**2).sum(1)
+        kernel = features @ features.T
+        kernel -= square[:, None] / 2
+        kernel -= square / 2
+        np.exp(kernel, out=kernel)
+        root = np.sqrt(kernel.sum(1))
+        kernel /= root[:, None]
+        kernel /= root
+        kernel *= weight
+        pairwise += kernel
+    unary = -np.log(probabilities.reshape(k, -1).astype(np.float64).T)
+    q = softmax(-unary)
+    for _ in range(num_iters):
+        q = softmax(-unary - pairwise @ q @ penalty.T)
+    return q.T.reshape(k, h, w)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 _KEY_BITS = 62
+_MAX_FEATURE = 1e5  # beyond it, float32 has too few digits left for the place within a cell
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def build_lattice(
         The lattice.
 
     Raises:
-        ValueError: a shape is wrong, a value is not finite, or the lattice has more cells than an
-            integer can number.
+        ValueError: a shape is wrong, a value is not finite or too large, or the lattice has more
+            cells than an integer can number.
 
     Source: Adams, Baek, Davis: Fast High-Dimensional Filtering Using the Permutohedral Lattice
         (2010), sec. 3. The hash table of the paper is a sorted list of integer keys here.
@@ -60,8 +61,12 @@ def build_lattice(
         )
     if num_rings < 0:
         raise ValueError(f"num_rings must be >= 0, got {num_rings}")
-    if not bool(features.isfinite().all()):
-        raise ValueError("features must be finite; leave invalid points out")
+    largest = features.abs().max().item() if features.numel() else 0.0
+    if not largest <= _MAX_FEATURE:
+        raise ValueError(
+            f"features must be finite and within +-{_MAX_FEATURE:.0f} standard deviations, got "
+            f"{largest:.6g}; leave invalid points out, or use larger sigmas"
+        )
     corners, weights = _enclosing_simplex(features.detach().float())
     keys, steps = _pack(corners, groups, reach=num_rings + 1)
     lattice_keys, index = torch.unique(keys, return_inverse=True)  # (M,), (P, D + 1)
