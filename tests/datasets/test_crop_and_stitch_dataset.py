@@ -39,6 +39,7 @@ def inner(root, pipeline=None, **options):
         "data_prefix": {"img_path": "img/train", "seg_map_path": "ann/train"},
         "img_suffix": ".png",
         "metainfo": {"classes": CLASSES, "palette": PALETTE},
+        "serialize_data": False,  # each time it collects garbage, slowly
         "pipeline": [*LOAD, *LATER] if pipeline is None else pipeline,
         **options,
     }
