@@ -6,7 +6,7 @@ import copy
 import functools
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
 import mmrs  # noqa: F401 - `mmseg::` is found by virtue of this
@@ -48,7 +48,23 @@ def shrink(config: Config) -> Config:
             if stage != "stage1":
                 settings.num_modules = 1
                 settings.num_blocks = (1,) * settings.num_branches
+    if backbone.type in ("mmrs.RMNetEncoder", "UNet"):
+        _narrow(model)
     if model.test_cfg.mode == "slide":
         model.test_cfg.update(crop_size=(48, 48), stride=(32, 32))
     config.optim_wrapper.accumulative_counts = 1
     return config
+
+
+def _narrow(model: ConfigDict, times: int = 8) -> None:
+    """Divide the widths of an encoder from 64 channels on, and of what takes its maps."""
+    model.backbone.base_channels = 64 // times
+    if model.backbone.type == "mmrs.RMNetEncoder":
+        model.backbone.num_blocks = (1, 1, 1, 1)
+    parts = [model.get("neck"), model.decode_head, model.get("auxiliary_head")]
+    for part in filter(None, parts):
+        for key in ("in_channels", "out_channels", "channels"):
+            if key in part:
+                width = part[key]
+                single = isinstance(width, int)
+                part[key] = width // times if single else [w // times for w in width]

@@ -16,6 +16,7 @@ RUNS = run_configs()
 PROMISED = [
     *(f"hiresnet/hiresnet_{name}.py" for name in ("loveda", "loveda_1gpu", "loveda_trainval")),
     *(f"hiresnet/hiresnet_{name}.py" for name in ("potsdam", "vaihingen", "tiny_loveda")),
+    *(f"rmnet/{name}_whdld.py" for name in ("rmnet", "cnet", "cnet_rbm", "cnet_msfm", "unet")),
 ]
 # stock configs still say `pretrained`, set `reduce_zero_label` in the pipeline, and let their
 # cross-entropy count ignored pixels in its divisor
@@ -113,7 +114,7 @@ def test_number_of_classes_is_that_of_the_data(name):
 
 # the demo trains its own weights
 @pytest.mark.parametrize(
-    "name", [n for n in RUNS if n.startswith("hiresnet/") and n != "hiresnet/hiresnet_demo.py"]
+    "name", [n for n in RUNS if not n.startswith(("mix/", "hiresnet/hiresnet_demo"))]
 )
 def test_header_says_that_no_weights_ship(name):
     header = (CONFIGS / name).read_text(encoding="utf-8").partition("_base_")[0]

@@ -145,12 +145,13 @@ class DiceFocalLoss(nn.Module):
         self.loss_weight = loss_weight
         self.loss_name = loss_name
         alpha = usual_alpha if alpha is None else alpha
-        self.register_buffer("alpha", torch.as_tensor(alpha).float(), persistent=False)
+        self.register_buffer("alpha", torch.tensor(alpha).float(), persistent=False)
+        alphas = (alpha,) if isinstance(alpha, int | float) else tuple(alpha)
         for name, value, rule in (
             ("gamma", self.gamma, self.gamma >= 0),
             ("smooth", smooth, smooth > 0),
             ("focal_weight", focal_weight, focal_weight >= 0),
-            ("alpha", alpha, self.alpha.ndim < 2 and bool((self.alpha >= 0).all())),
+            ("alpha", alpha, min(alphas, default=0) >= 0),
         ):
             if not rule:
                 bound = "> 0" if name == "smooth" else ">= 0"

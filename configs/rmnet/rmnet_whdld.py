@@ -1,0 +1,7 @@
+# RMNet on WHDLD: residual encoder and MSFM decoder. No trained weights ship with mmrs.
+_base_ = [
+    "../_base_/models/rmnet.py",
+    "../_base_/datasets/whdld.py",
+    "../_base_/schedules/rmnet_100e.py",
+    "../_base_/default_runtime.py",
+]
