@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmrs.ops.class_probability import class_probability
-from mmrs.ops.distance import manhattan_distance
+from mmrs.ops.edge_distance import edge_weight
+from mmrs.ops.image_by_image import sum_image_by_image
 from mmrs.ops.labels import (
     check_logits_and_target,
     class_presence,
@@ -18,48 +20,6 @@ from mmrs.ops.labels import (
 )
 from mmrs.ops.weighted_squared_error import weighted_squared_error
 from mmrs.registry import MODELS
-
-
-def edge_distance(cells: Tensor) -> Tensor:
-    """D(M) = d(M) + d(not M) of every cell M of a partition.
-
-    Where the cells are disjoint, the distance to "not M" is the smallest distance to another
-    cell, so one transform a cell gives both terms.
-
-    Args:
-        cells: (B, N, H, W) bool, disjoint; a pixel in no cell (ignored) is a source for none.
-
-    Returns:
-        (B, N, H, W) float32, in pixels; valid on the pixels of the cells; +inf where either
-        side is empty.
-
-    Source: Hi-ResNet (arXiv 2305.12691), eq. 7.
-    """
-    outside = manhattan_distance(cells)  # (B, N, H, W), 0 inside the cell
-    nearest = torch.full_like(outside[:, 0], torch.inf)
-    second = nearest.clone()  # inside a cell the nearest cell is the own one, at 0
-    for distance in outside.unbind(dim=1):
-        second = torch.minimum(second, torch.maximum(nearest, distance))
-        nearest = torch.minimum(nearest, distance)
-    return torch.where(cells, second[:, None], outside)
-
-
-def edge_weight(mask: Tensor, valid: Tensor, *, cap_px: float, power: float) -> Tensor:
-    """(D / cap)^power of binary masks, D capped.
-
-    Args:
-        mask: (B, N, H, W) bool, disjoint along N.
-        valid: (B, H, W) bool; other pixels are neither mask nor background.
-        cap_px: largest distance, in pixels; an empty or full mask has it everywhere.
-        power: exponent, b in the paper.
-
-    Returns:
-        (B, N, H, W) float32 in [0, 1].
-    """
-    mask = mask & valid[:, None]
-    rest = valid[:, None] & ~mask.any(dim=1, keepdim=True)
-    distance = edge_distance(torch.cat([mask, rest], dim=1))[:, :-1]
-    return distance.clamp_(max=cap_px).mul_(1 / cap_px).pow_(power)
 
 
 @MODELS.register_module()
@@ -161,24 +121,64 @@ class ClassAgnosticEdgeAwareLoss(nn.Module):
         k = logits.shape[1]
         if class_index is None:
             class_index = self.draw(target, k, ignore_index).get("class_index")
-        valid = valid_pixels(target, k, ignore_index)
-        logits = mask_ignored(logits, valid)
         if class_index is None:
             classes = torch.arange(k, device=logits.device)
             share = class_presence(target, k, ignore_index).float()
             share = share / share.sum().clamp(min=1)
-            probability = logits.softmax(dim=1)  # (B, N, H, W)
         else:
             classes = torch.as_tensor(class_index, device=logits.device).reshape(1)
             share = torch.ones(1, device=logits.device)
-            probability = class_probability(logits, classes)[:, None]
-        with torch.no_grad():
-            truth = target[:, None] == classes[:, None, None]
-            options = {"cap_px": self.cap_px, "power": self.power}
-            factor = edge_weight(truth, valid, **options)
-            factor += edge_weight(probability > 0.5, valid, **options)
-            pixel_weight = valid if weight is None else valid * weight
-            factor *= share[:, None, None] * pixel_weight[:, None]
-        loss = weighted_squared_error(probability, truth, factor.to(probability))
-        divisor = valid.sum().clamp(min=1) if avg_factor is None else avg_factor
-        return self.loss_weight * loss / divisor
+        error = partial(
+            edge_weighted_error,
+            classes=classes,
+            share=share,
+            ignore_index=ignore_index,
+            cap_px=self.cap_px,
+            power=self.power,
+        )
+        maps = [target] if weight is None else [target, weight]
+        loss = sum_image_by_image(error, logits, *maps)
+        if avg_factor is None:
+            avg_factor = valid_pixels(target, k, ignore_index).sum().clamp(min=1)
+        return self.loss_weight * loss / avg_factor
+
+
+def edge_weighted_error(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    classes: Tensor,
+    share: Tensor,
+    ignore_index: int,
+    cap_px: float,
+    power: float,
+) -> Tensor:
+    """Sum over classes and valid pixels of share (T - P)^2 (D_T^b + D_S^b).
+
+    Args:
+        logits: (B, K, H, W) raw scores.
+        target: (B, H, W) class ids.
+        weight: (B, H, W) factor a pixel.
+        classes: (N,) int64, one class or all K in order.
+        share: (N,) factor a class.
+        ignore_index: label that never counts.
+        cap_px: largest distance, in pixels.
+        power: b of the paper.
+
+    Returns:
+        0-d tensor, float32 or float64.
+    """
+    valid = valid_pixels(target, logits.shape[1], ignore_index)
+    logits = mask_ignored(logits, valid)
+    if len(classes) == 1:
+        probability = class_probability(logits, classes)[:, None]
+    else:
+        probability = logits.softmax(dim=1)  # (B, N, H, W)
+    with torch.no_grad():
+        truth = target[:, None] == classes[:, None, None]
+        factor = edge_weight(truth, valid, cap_px=cap_px, power=power)
+        factor += edge_weight(probability > 0.5, valid, cap_px=cap_px, power=power)
+        pixel_weight = valid if weight is None else valid * weight
+        factor *= share[:, None, None] * pixel_weight[:, None]
+    return weighted_squared_error(probability, truth, factor.to(probability))

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from mmrs.models.losses import ClassAgnosticEdgeAwareLoss
-from mmrs.models.losses.class_agnostic_edge_aware_loss import edge_distance
 from tests import oracles
 from tests.models.losses.cases import random_case
 
@@ -36,29 +35,6 @@ def test_all_is_the_mean_over_the_present_classes(seed):
     )
     value = ClassAgnosticEdgeAwareLoss(classes="all")(logits, target)
     assert value.item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_distances_of_a_partition_equal_two_transforms_a_cell():
-    generator = np.random.default_rng(0)
-    label = generator.integers(0, 4, (2, 3, 3)).repeat(5, axis=1).repeat(4, axis=2)
-    valid = generator.random(label.shape) > 0.2
-    cells = np.stack([(label == k) & valid for k in range(4)], axis=1)
-    out = edge_distance(torch.from_numpy(cells)).numpy()
-    for i in range(2):
-        for k in range(4):
-            expected = oracles.edge_distance(label[i] == k, valid[i], np.inf)
-            np.testing.assert_array_equal(out[i, k][valid[i]], expected[valid[i]])
-
-
-def test_an_ignored_pixel_is_neither_source_nor_boundary():
-    # class 1 on the left, a wall of ignored pixels, class 0 on the right
-    target = torch.zeros(1, 1, 9, dtype=torch.long)
-    target[..., :3] = 1
-    target[..., 3:6] = 255
-    cells = torch.stack([target == 1, target == 0], dim=1)
-    distance = edge_distance(cells)[0, 0, 0]
-    # 6 is the first background pixel; 2 the last of the class: four steps apart
-    assert distance[2] == 4 and distance[6] == 4 and distance[0] == 6
 
 
 def test_an_empty_prediction_weighs_every_error_by_the_cap():
