@@ -13,6 +13,7 @@ from benchmarks.real.data import (
     SPLIT_DIR,
     CropSampler,
     Sample,
+    StitchingSampler,
     Subset,
     decode_mask,
     list_samples,
@@ -91,6 +92,16 @@ def test_batches_depend_on_the_seed_alone(subset):
 
     assert torch.equal(first(1), first(1))
     assert not torch.equal(first(1), first(2))
+
+
+def test_stitched_pictures_keep_pixel_and_label_together_and_are_half_of_an_epoch(subset):
+    sampler = StitchingSampler(subset, crop_px=12, batch_size=10, seed=1)
+    assert len(sampler) == 10
+    images, masks = sampler.next_batch()  # one epoch: 5 crops, 5 stitched
+    assert torch.equal(images[:, 0].long() % 1000 % 3, masks)
+    sources = [len((image[0] // 1000).unique()) for image in images]
+    assert sum(count > 1 for count in sources) >= 3  # a boundary at the edge leaves one picture
+    assert sum(count == 1 for count in sources) >= 5
 
 
 def test_a_crop_larger_than_the_picture_is_refused(subset):
