@@ -6,7 +6,6 @@ import urllib.error
 import pytest
 import torch
 import torchvision
-from mmengine.logging import MMLogger
 
 from mmrs.errors import CheckpointError
 from mmrs.models.backbones import RMNetEncoder, matching_weights
@@ -231,8 +230,11 @@ def test_weights_that_cannot_be_had_say_where_to_put_them(tmp_path, monkeypatch)
         encoder.init_weights()
 
 
-def test_an_unknown_name_of_weights_is_an_error_of_one_line():
-    MMLogger.get_current_instance()
+def test_an_unknown_name_of_weights_is_an_error_of_one_line(monkeypatch):
+    def unknown(filename, *args, **kwargs):
+        raise KeyError(filename.rpartition("/")[2])
+
+    monkeypatch.setattr(matching_weights.CheckpointLoader, "load_checkpoint", unknown)
     encoder = RMNetEncoder(**TINY, init_cfg=pretrained("torchvision://resnet_50"))
     with pytest.raises(CheckpointError, match="no weights are known by the name 'resnet_50'"):
         encoder.init_weights()
