@@ -125,7 +125,10 @@ class SegmentorWindowModel:
         samples = [SegDataSample(metainfo={**meta, "pad_shape": (height, width)}) for _ in batch]
         data = self.model.data_preprocessor({"inputs": list(batch), "data_samples": samples})
         metas = [sample.metainfo for sample in data["data_samples"]]
-        logits = self.model.encode_decode(data["inputs"], metas)[..., :height, :width].float()
+        logits = self.model.encode_decode(data["inputs"], metas)
+        if hasattr(self.model, "refine_logits"):  # a CRF; a window's overlap is its halo
+            logits = self.model.refine_logits(logits, data["inputs"], metas)
+        logits = logits[..., :height, :width].float()
         if self.threshold is not None:
             second = logits.sigmoid()
             scores = torch.cat([1 - second, second], dim=1)
@@ -203,11 +206,19 @@ def read_input_spec(cfg: Config) -> InputSpec:
             )
     if _name(load) == "LoadSingleRSImageFromFile":
         return InputSpec(bands, None, "file")
+    if _name(load) == "LoadRaster":
+        if load.get("bands") not in (None, [*range(1, bands + 1)], (*range(1, bands + 1),)):
+            raise ConfigError(
+                f"test_pipeline reads bands {list(load['bands'])}, a scene's are read in order",
+                where=where,
+                fix="put these bands first (gdal_translate -b), and leave LoadRaster.bands out",
+            )
+        return InputSpec(bands, None, "file")
     if _name(load) != "LoadImageFromFile":
         raise ConfigError(
             f"test_pipeline begins with {_name(load)}, whose band order is not known",
             where=where,
-            fix="begin it with LoadImageFromFile or LoadSingleRSImageFromFile",
+            fix="begin it with LoadImageFromFile, LoadSingleRSImageFromFile or mmrs.LoadRaster",
         )
     if load.get("imdecode_backend", "cv2") == "tifffile":
         return InputSpec(bands, None, "file")

@@ -4,6 +4,7 @@ LoveDA has none of its own: MMSegmentation's ``LoveDADataset`` is right.
 """
 
 from mmrs.datasets.crop_and_stitch_dataset import CropAndStitchDataset
+from mmrs.datasets.paddy import PaddyDataset
 from mmrs.datasets.potsdam import PotsdamDataset
 from mmrs.datasets.source_image_split import SourceImageSplitDataset
 from mmrs.datasets.vaihingen import VaihingenDataset
@@ -12,6 +13,7 @@ from mmrs.datasets.whu_building import WHUBuildingDataset
 
 __all__ = [
     "CropAndStitchDataset",
+    "PaddyDataset",
     "PotsdamDataset",
     "SourceImageSplitDataset",
     "VaihingenDataset",

@@ -1,0 +1,117 @@
+"""Pixels of a GeoTIFF: any number of bands, any type, in the order of the file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import rasterio
+from mmcv.transforms import BaseTransform
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from mmrs.errors import ConfigError, DataError
+from mmrs.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadRaster(BaseTransform):
+    """Read an image with rasterio, as float32 with the values of the file.
+
+    MMSegmentation's ``LoadImageFromFile`` reads 8-bit RGB, its ``LoadSingleRSImageFromFile``
+    needs GDAL's own bindings. Bands come in the order of the file, so the data preprocessor wants
+    ``bgr_to_rgb=False``, and a mean and a deviation for each band in the units of the file.
+
+    Args:
+        bands: which bands, counted from 1 as rasterio and GDAL do; all by default.
+        nodata: ``error`` refuses an image with pixels that hold no data (the declared value, a
+            mask, or transparency); ``keep`` feeds them to the network as they are.
+
+    Raises:
+        ConfigError: an option is out of range.
+        DataError: the file cannot be read, lacks a band, or holds no-data or non-finite pixels.
+    """
+
+    def __init__(
+        self,
+        *,
+        bands: Sequence[int] | None = None,
+        nodata: Literal["error", "keep"] = "error",
+    ) -> None:
+        super().__init__()
+        if bands is not None and (not len(bands) or min(bands) < 1):
+            raise ConfigError(
+                f"bands must be numbers from 1 on, got {list(bands)}",
+                where="LoadRaster.bands",
+                fix="count bands from 1, such as [1, 2, 3]",
+            )
+        if nodata not in ("error", "keep"):
+            raise ConfigError(
+                f"nodata {nodata!r} is unknown",
+                where="LoadRaster.nodata",
+                fix="choose from error, keep",
+            )
+        self.bands = None if bands is None else list(bands)
+        self.nodata = nodata
+
+    def transform(self, results: dict) -> dict:
+        """Fill ``img`` (H, W, bands) float32, ``img_shape`` and ``ori_shape``."""
+        path = results["img_path"]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(path) as dataset:
+                    image = self._read(dataset, path)
+        except RasterioError as error:
+            raise DataError(
+                f"it cannot be read ({error})", where=path, fix="check the path and the file"
+            ) from error
+        results["img"] = image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        return results
+
+    def _read(self, dataset: rasterio.DatasetReader, path: str) -> NDArray[np.float32]:
+        bands = self.bands or list(dataset.indexes)
+        if max(bands) > dataset.count:
+            raise DataError(
+                f"it has {dataset.count} bands, band {max(bands)} is asked for",
+                where=path,
+                fix="set LoadRaster.bands to bands that every image has",
+            )
+        image = dataset.read(bands).astype(np.float32).transpose(1, 2, 0)
+        if not np.isfinite(image).all():
+            raise DataError(
+                "it holds values that are not finite", where=path, fix="fill or leave out its gaps"
+            )
+        if self.nodata == "error":
+            num_invalid = _num_invalid(dataset, bands)
+            if num_invalid:
+                raise DataError(
+                    f"{num_invalid} pixels hold no data",
+                    where=path,
+                    fix="leave such images out, give these pixels the label 255 and set "
+                    "nodata='keep'",
+                )
+        return np.ascontiguousarray(image)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(bands={self.bands}, nodata={self.nodata!r})"
+
+
+def _num_invalid(dataset: rasterio.DatasetReader, bands: list[int]) -> int:
+    """Pixels that are invalid in any of the bands."""
+    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
+    if all(MaskFlags.all_valid in flag for flag in flags):
+        return 0
+    # a fourth band that is read as data (near infrared) may be marked as transparency
+    is_alpha = {
+        band
+        for band, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        if color == rasterio.enums.ColorInterp.alpha
+    }
+    if is_alpha & set(bands):
+        return 0
+    return int((dataset.read_masks(bands) == 0).any(axis=0).sum())
