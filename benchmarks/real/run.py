@@ -46,10 +46,10 @@ PEAK_RATE = {
     "modules": 3e-3,
     "losses": 3e-3,
     "controls": 3e-3,
-    "rmnet": 3e-3,
-    "ifwm": 3e-3,
-    "dilated_spp": 3e-3,
-    "deeplabv3": 3e-3,
+    "rmnet": 1e-2,
+    "ifwm": 1e-3,
+    "dilated_spp": 1e-2,
+    "deeplabv3": 1e-2,
 }
 PAPER_BUDGET_S = 80.0
 BUDGET_S = {
