@@ -50,6 +50,8 @@ def shrink(config: Config) -> Config:
                 settings.num_blocks = (1,) * settings.num_branches
     if backbone.type in ("mmrs.RMNetEncoder", "UNet"):
         _narrow(model)
+    if backbone.get("depth") == 101:
+        backbone.depth = 50  # the same widths
     if model.test_cfg.mode == "slide":
         model.test_cfg.update(crop_size=(48, 48), stride=(32, 32))
     config.optim_wrapper.accumulative_counts = 1

@@ -84,15 +84,21 @@ def test_config_steps_once_and_predicts_once(name):
     assert 0 <= result.pred_sem_seg.data.min() <= result.pred_sem_seg.data.max() < num_classes
 
 
+def datasets_of(dataset) -> list:
+    """A data set's config and those of the data sets that it wraps."""
+    inner = [*dataset.get("datasets", []), *_as_list(dataset.get("dataset"))]
+    return [dataset, *(each for child in inner for each in datasets_of(child))]
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_every_part_of_a_config_names_a_known_type(name):
     config = load(name)
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         if loader is None:
             continue
-        for dataset in loader.dataset.get("datasets", [loader.dataset]):
+        for dataset in datasets_of(loader.dataset):
             assert DATASETS.get(dataset.type) is not None
-            for step in dataset.pipeline:
+            for step in dataset.get("pipeline") or []:
                 TRANSFORMS.build(step)
     for step in config.get("tta_pipeline", []):
         TRANSFORMS.build(step)
