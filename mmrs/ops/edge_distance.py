@@ -23,8 +23,10 @@ def edge_distance(cells: Tensor) -> Tensor:
 
     Source: Hi-ResNet (arXiv 2305.12691), eq. 7.
     """
-    distance = manhattan_distance(cells).masked_fill_(cells, torch.inf)  # to the other cells
-    return torch.where(cells, distance.amin(dim=1, keepdim=True), distance)
+    distance = manhattan_distance(cells)  # (B, N, H, W), 0 inside the cell
+    # inside a cell the nearest cell is the own one, at 0; no other is nearer than the second
+    second = _second_smallest(distance)
+    return torch.maximum(distance, second[:, None], out=distance)
 
 
 def edge_weight(mask: Tensor, valid: Tensor, *, cap_px: float, power: float) -> Tensor:
@@ -40,6 +42,18 @@ def edge_weight(mask: Tensor, valid: Tensor, *, cap_px: float, power: float) -> 
         (B, N, H, W) float32 in [0, 1].
     """
     mask = mask & valid[:, None]
-    rest = valid[:, None] & ~mask.any(dim=1, keepdim=True)
-    distance = edge_distance(torch.cat([mask, rest], dim=1))[:, :-1]
+    # the maximum of bytes is a hundred times as fast as `any` along a strided axis
+    rest = valid & ~mask.view(torch.uint8).amax(dim=1).view(torch.bool)
+    distance = edge_distance(torch.cat([mask, rest[:, None]], dim=1))[:, :-1]
     return distance.clamp_(max=cap_px).mul_(1 / cap_px).pow_(power)
+
+
+def _second_smallest(distance: Tensor) -> Tensor:
+    """(B, N, H, W) -> (B, H, W), the second smallest along N; +inf where N = 1."""
+    smallest = torch.full_like(distance[:, 0], torch.inf)
+    second, larger = smallest.clone(), torch.empty_like(smallest)
+    for value in distance.unbind(dim=1):
+        torch.maximum(smallest, value, out=larger)
+        torch.minimum(second, larger, out=second)
+        torch.minimum(smallest, value, out=smallest)
+    return second
