@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates of Hi-ResNet's ablation rows, beside the paper's.
+"""Parameters and multiply-accumulates of the papers' models, beside what the papers print.
 
     python benchmarks/complexity.py [--sizes 512 1024]
 
@@ -18,7 +18,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 from torch.utils.flop_counter import FlopCounterMode
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "hiresnet" / "ablation"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 # config, classes, parameters in M and "FLOPs" in G as printed (arXiv 2305.12691, tables VI, X)
 ROWS = [
     ("hrnet_w48", 6, 68.6, 140),
@@ -32,9 +32,23 @@ ROWS = [
 ]
 
 
+# what, config, part of the model (all of it where empty), options, parameters in M as printed
+OTHERS = [
+    ("RMNet, encoder", "rmnet/rmnet_whdld", "backbone", {}, 23.39),
+    ("RMNet, a + b", "rmnet/rmnet_whdld", "", {}, 41.80),
+    ("RMNet, a beside b", "rmnet/rmnet_whdld", "", {"model.neck.fusion": "concat"}, 44.95),
+    ("ResNet-101, dilated SPP, sub-pixel", "dilated_spp/dilated_spp_potsdam", "", {}, 62.03),
+    ("DeepLabV3, ResNet-34", "deeplabv3/deeplabv3_r34_paddy", "", {}, None),
+    ("DeepLabV3, ResNet-50", "deeplabv3/deeplabv3_r50_paddy", "", {}, None),
+    ("DeepLabV3, ResNet-101", "deeplabv3/deeplabv3_r101_paddy", "", {}, None),
+]
+# width of HRNet, what IFWM adds to it in k, as printed
+IFWM_OVERHEADS = [(18, 60), (32, 107), (48, 160)]
+
+
 def build(name: str, num_classes: int) -> tuple[torch.nn.Module, torch.nn.Module]:
     """Backbone and head of a config, without memory."""
-    model = Config.fromfile(CONFIGS / f"{name}.py").model
+    model = Config.fromfile(CONFIGS / "hiresnet" / "ablation" / f"{name}.py").model
     model.decode_head.num_classes = num_classes
     with torch.device("meta"):
         parts = MODELS.build(model.backbone), MODELS.build(model.decode_head)
@@ -67,6 +81,35 @@ def main() -> None:
         params = sum(p.numel() for part in parts for p in part.parameters()) / 1e6
         counted = " | ".join("{:.1f} + {:.1f}".format(*count_macs(*parts, s)) for s in args.sizes)
         print(f"| {name} | {paper_params} | {params:.3f} | {paper_flops or '-'} | {counted} |")
+    print_other_papers()
+
+
+def print_other_papers() -> None:
+    """Parameters of the other papers' models, and what flow warps add to HRNet."""
+    print("\n| model | params M, paper | params M, built |\n|---|---|---|")
+    for what, name, part, options, printed in OTHERS:
+        config = Config.fromfile(CONFIGS / f"{name}.py")
+        config.merge_from_dict(options)
+        with torch.device("meta"):
+            model = MODELS.build(config.model)
+        counted = count(getattr(model, part) if part else model)
+        print(f"| {what} | {printed or '-'} | {counted / 1e6:.3f} |")
+    print("\n| HRNet | IFWM adds k, paper | k, built |\n|---|---|---|")
+    for width, printed in IFWM_OVERHEADS:
+        backbone = Config.fromfile(CONFIGS / f"ifwm/ifw_hrnet-w{width}_vaihingen.py").model.backbone
+        with torch.device("meta"):
+            ours = MODELS.build(backbone)
+            stock = MODELS.build({**_without(backbone, "variant"), "type": "HRNet"})
+        print(f"| W{width} | {printed} | {(count(ours) - count(stock)) / 1e3:.1f} |")
+
+
+def count(module: torch.nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _without(config: dict, key: str) -> dict:
+    return {k: v for k, v in config.items() if k != key}
 
 
 if __name__ == "__main__":
