@@ -88,6 +88,7 @@ def dense_crf(
     _check_shapes(probabilities, image, valid)
     _check_options(
         num_iters=num_iters,
+        num_rings=num_rings,
         min_probability=min_probability,
         spatial_weight=spatial_weight,
         bilateral_weight=bilateral_weight,
@@ -236,13 +237,11 @@ def _check_shapes(probabilities: Tensor, image: Tensor, valid: Tensor | None) ->
         )
 
 
-def _check_options(*, num_iters: int, min_probability: float, **numbers: float) -> None:
-    if num_iters < 0:
-        raise ValueError(f"num_iters must be >= 0, got {num_iters}")
+def _check_options(*, min_probability: float, **numbers: float) -> None:
     if not 0 < min_probability < 1:
         raise ValueError(f"min_probability must be in (0, 1), got {min_probability}")
     for name, value in numbers.items():
-        if name.endswith("weight") and value < 0:
-            raise ValueError(f"{name} must be >= 0, got {value}")
-        if not name.endswith("weight") and value <= 0:
+        if "sigma" in name and value <= 0:
             raise ValueError(f"{name} must be > 0, got {value}")
+        if value < 0:
+            raise ValueError(f"{name} must be >= 0, got {value}")

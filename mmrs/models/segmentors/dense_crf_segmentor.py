@@ -62,9 +62,9 @@ class DenseCRFMixin:
         self.crf_color_scale = crf_color_scale
         self.crf_tile_px = crf_tile_px
         self.crf_halo_px = crf_halo_px
-        # wrong values show here, not after the first epoch
-        k = max(self.out_channels, 2)
-        self._apply_crf(torch.full((1, k, 1, 1), 1 / k), torch.zeros(1, 3, 1, 1), None)
+        # wrong values show here, on one pixel that does not count, not after the first epoch
+        pixel = torch.zeros(1, max(self.out_channels, 2), 1, 1, device="cpu")
+        self._apply_crf(pixel, pixel, pixel[:, 0].bool())
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Refined logits (B, K, H, W) of the padded batch."""
