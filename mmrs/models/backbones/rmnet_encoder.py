@@ -10,6 +10,7 @@ from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmrs.errors import ConfigError
 from mmrs.models.backbones.matching_weights import load_matching_weights
 from mmrs.models.layers.conv_unit import conv_unit
 from mmrs.registry import MODELS
@@ -61,6 +62,7 @@ class RMNetEncoder(BaseModule):
 
     Raises:
         ValueError: an option is out of range.
+        ConfigError: an image has another number of bands.
         CheckpointError: the weights cannot be had, or none of them matches.
 
     Source: RMNet; the encoder's 23.39 M parameters. The paper calls it ResNet50, which has
@@ -109,6 +111,12 @@ class RMNetEncoder(BaseModule):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Feature maps at strides 2, 4, 8, 16, 32."""
+        if x.shape[1] != self.conv1.in_channels:
+            raise ConfigError(
+                f"an image has {x.shape[1]} bands, but in_channels is {self.conv1.in_channels}",
+                where="RMNetEncoder.in_channels",
+                fix=f"set in_channels={x.shape[1]}",
+            )
         stem = self.relu(getattr(self, self.norm1_name)(self.conv1(x)))
         maps = [stem]
         x = self.maxpool(stem)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mmrs.errors import ConfigError
 from mmrs.ops.labels import check_logits_and_target, mask_ignored, valid_pixels
 from mmrs.registry import MODELS
 
@@ -114,7 +115,8 @@ class DiceFocalLoss(nn.Module):
         loss_name: key in MMSeg's log; starts with ``loss_`` to be optimised.
 
     Raises:
-        ValueError: an option is unknown or out of range; ``alpha`` has not one number a class.
+        ValueError: an option is unknown or out of range.
+        ConfigError: ``alpha`` has another number of values than there are classes.
 
     Source: RMNet, its loss; see `softmax_dice_loss` and `softmax_focal_loss`. The focal term is
     the mean over the valid pixels.
@@ -167,7 +169,11 @@ class DiceFocalLoss(nn.Module):
         """The loss of logits (B, K, H, W) against target (B, H, W); a 0-d tensor."""
         k = logits.shape[1]
         if self.alpha.ndim and len(self.alpha) != k:
-            raise ValueError(f"alpha must have one number a class, {k}, got {len(self.alpha)}")
+            raise ConfigError(
+                f"{len(self.alpha)} numbers for {k} classes",
+                where="DiceFocalLoss.alpha",
+                fix="give one number, or one a class",
+            )
         dice = softmax_dice_loss(
             logits,
             target,

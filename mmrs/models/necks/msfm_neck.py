@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmrs.errors import ConfigError
 from mmrs.models.layers.msfm import Fusion, MSFMBlock, Upsampling
 from mmrs.registry import MODELS
 
@@ -34,8 +35,8 @@ class MSFM(BaseModule):
     first; the last has the size of the second-to-last input.
 
     Raises:
-        ValueError: there are fewer than two levels, or fewer blocks than skips, or the maps that
-            arrive are not those of ``in_channels``.
+        ValueError: there are fewer than two levels, or fewer blocks than skips.
+        ConfigError: the maps that arrive are not those of ``in_channels``.
 
     Source: RMNet; 41.80 M with `RMNetEncoder` and a + b, 44.95 M with concatenation.
     """
@@ -80,7 +81,12 @@ class MSFM(BaseModule):
         """Decoded maps, highest resolution first."""
         found = tuple(x.shape[1] for x in inputs)
         if found != self.in_channels:
-            raise ValueError(f"maps must have the channels {self.in_channels}, got {found}")
+            raise ConfigError(
+                f"the maps that arrive have {found} channels, but in_channels is "
+                f"{self.in_channels}",
+                where="MSFM.in_channels",
+                fix=f"set in_channels={found}, and one of out_channels for each skip",
+            )
         *skips, x = inputs
         outputs = []
         for block in self.blocks:

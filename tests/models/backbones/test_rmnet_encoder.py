@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 
-from mmrs.errors import CheckpointError
+from mmrs.errors import CheckpointError, ConfigError
 from mmrs.models.backbones import RMNetEncoder, matching_weights
 
 TINY = {"base_channels": 4, "num_blocks": (2, 1, 2, 1)}
@@ -83,6 +83,11 @@ def test_maps_are_at_strides_2_to_32_for_any_size(size, residual):
 
 def test_any_number_of_bands():
     assert len(RMNetEncoder(5, **TINY)(torch.randn(2, 5, 32, 32))) == 5
+
+
+def test_an_image_of_other_bands_is_an_error_of_one_line():
+    with pytest.raises(ConfigError, match="an image has 4 bands, but in_channels is 3"):
+        RMNetEncoder(**TINY)(torch.randn(1, 4, 32, 32))
 
 
 def test_a_block_whose_last_norm_is_zero_is_a_relu_with_its_shortcut_and_nothing_without():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchmetrics.functional.segmentation import dice_score
 
+from mmrs.errors import ConfigError
 from mmrs.models.losses import DiceFocalLoss
 from mmrs.models.losses.dice_focal_loss import softmax_dice_loss, softmax_focal_loss
 from tests import oracles
@@ -153,5 +154,5 @@ def test_bad_options_are_refused(options, message):
 
 def test_alpha_needs_one_number_a_class():
     logits, target = random_case()
-    with pytest.raises(ValueError, match="alpha must have one number a class, 4, got 3"):
+    with pytest.raises(ConfigError, match="alpha: 3 numbers for 4 classes"):
         DiceFocalLoss(alpha=(1.0, 1.0, 1.0))(logits, target)

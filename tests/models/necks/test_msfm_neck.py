@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
+from mmrs.errors import ConfigError
 from mmrs.models.necks import MSFM
 
 RESNET = {"type": "ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8}
@@ -112,5 +113,5 @@ def test_wrong_numbers_of_levels_are_refused(arguments, message):
 def test_other_maps_than_announced_are_refused_in_one_line():
     neck = MSFM(IN, OUT)
     for inputs in (maps()[1:], maps(channels=(2, 3, 4, 6))):
-        with pytest.raises(ValueError, match=r"maps must have the channels \(2, 3, 4, 5\), got"):
+        with pytest.raises(ConfigError, match=r"but in_channels is \(2, 3, 4, 5\). Fix: set"):
             neck(inputs)
