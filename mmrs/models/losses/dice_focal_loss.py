@@ -12,7 +12,7 @@ from mmrs.errors import ConfigError
 from mmrs.ops.labels import check_logits_and_target, mask_ignored, valid_pixels
 from mmrs.registry import MODELS
 
-# (alpha, gamma): the focal paper's, and RMNet's as printed, which are its own two exchanged
+# (alpha, gamma): the focal paper's, and RMNet's as printed, which are those exchanged
 FOCAL_SETTINGS = {"standard": (0.25, 2.0), "literal": (2.0, 0.25)}
 
 
@@ -106,7 +106,7 @@ class DiceFocalLoss(nn.Module):
     Args:
         focal_weight: factor of the focal term (the paper's lambda).
         focal: default of alpha and gamma: ``standard`` (0.25 and 2), or ``literal`` (2 and 0.25,
-            as RMNet prints them; the text describes what the standard values do).
+            as RMNet prints them: the standard ones, exchanged).
         alpha: factor of the focal term, one number or one a class; None: by ``focal``.
         gamma: how little an easy pixel counts, >= 0; None: by ``focal``.
         smooth: S of the Dice term, > 0.
