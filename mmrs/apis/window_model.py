@@ -207,6 +207,8 @@ def read_input_spec(cfg: Config) -> InputSpec:
     if _name(load) == "LoadSingleRSImageFromFile":
         return InputSpec(bands, None, "file")
     if _name(load) == "LoadRaster":
+        # one mean may stand for all bands
+        bands = int((cfg.model.get("backbone") or {}).get("in_channels", 3))
         if load.get("bands") not in (None, [*range(1, bands + 1)], (*range(1, bands + 1),)):
             raise ConfigError(
                 f"test_pipeline reads bands {list(load['bands'])}, a scene's are read in order",

@@ -285,6 +285,33 @@ def test_one_output_channel_is_decided_by_its_threshold(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_map(tmp_path / "map.tif")[0], np.arange(256) > 77)
 
 
+@pytest.mark.filterwarnings("ignore:For binary segmentation:UserWarning")
+def test_a_crf_refines_the_windows_of_a_scene(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    pixels = np.full((24, 40, 3), 60.0)
+    pixels[:, 17:] = 180
+    pixels = (pixels + generator.normal(0, 8, pixels.shape)).clip(0, 255).astype(np.uint8)
+    image = write_scene(tmp_path / "scene.tif", pixels)
+    maps = {}
+    for kind in ("EncoderDecoder", "mmrs.CRFEncoderDecoder"):
+        cfg = demo_config(**{"model.type": kind, "model.decode_head.num_classes": 2})
+        config, checkpoint = save_model(tmp_path, cfg)
+        content = torch.load(checkpoint)
+        # a noisy red decides between the classes
+        weight = torch.tensor([[-1.0, 0, 0], [1.0, 0, 0]])[..., None, None]
+        content["state_dict"]["decode_head.conv_seg.weight"] = weight
+        content["state_dict"]["decode_head.conv_seg.bias"] = torch.tensor([0.6, -0.6])
+        torch.save(content, checkpoint)
+        noisy = pixels.copy()
+        noisy[5, 3] = 160  # one bright pixel among dark ones
+        write_scene(image, noisy)
+        predict_file(image, config, checkpoint, tmp_path / "map.tif", window=16, device="cpu")
+        maps[kind] = read_map(tmp_path / "map.tif")
+    expected = np.tile(np.arange(40) >= 17, (24, 1))
+    assert maps["EncoderDecoder"][5, 3] == 1
+    np.testing.assert_array_equal(maps["mmrs.CRFEncoderDecoder"], expected)
+
+
 def test_names_and_colours_come_from_the_checkpoint(tmp_path: Path, pixels: np.ndarray) -> None:
     meta = {"classes": ("a", "b", "c", "d"), "palette": [[1, 2, 3]] * 4}
     config, checkpoint = save_model(tmp_path, demo_config(), dataset_meta=meta)
@@ -434,6 +461,8 @@ def test_a_checkpoint_that_knows_other_classes_is_refused(tmp_path: Path) -> Non
             InputSpec(3, None, "file"),
         ),
         ({"type": "LoadSingleRSImageFromFile"}, InputSpec(3, None, "file")),
+        ({"type": "mmrs.LoadRaster"}, InputSpec(3, None, "file")),
+        ({"type": "mmrs.LoadRaster", "bands": [1, 2, 3]}, InputSpec(3, None, "file")),
     ],
 )
 def test_the_pipeline_says_what_the_model_takes(load: dict, expected: InputSpec) -> None:
@@ -448,6 +477,7 @@ def test_the_pipeline_says_what_the_model_takes(load: dict, expected: InputSpec)
         ([{"type": "LoadImageFromFile"}, {"type": "CLAHE"}], "test_pipeline holds CLAHE"),
         ([{"type": "LoadBiomedicalImageFromFile"}], "begins with LoadBiomedicalImageFromFile"),
         ([{"type": "LoadImageFromFile", "color_type": "unchanged"}], "color_type='unchanged'"),
+        ([{"type": "mmrs.LoadRaster", "bands": [4, 3, 2]}], r"reads bands \[4, 3, 2\]"),
     ],
 )
 def test_pipelines_that_windows_cannot_follow_are_refused(pipeline: list, message: str) -> None:

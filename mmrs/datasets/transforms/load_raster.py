@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 from mmcv.transforms import BaseTransform
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from mmrs.errors import ConfigError, DataError
@@ -110,7 +110,7 @@ def _num_invalid(dataset: rasterio.DatasetReader, bands: list[int]) -> int:
     is_alpha = {
         band
         for band, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if color == rasterio.enums.ColorInterp.alpha
+        if color == ColorInterp.alpha
     }
     if is_alpha & set(bands):
         return 0

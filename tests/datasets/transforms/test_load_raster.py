@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from mmseg.registry import TRANSFORMS
+from rasterio.enums import ColorInterp
 
 from mmrs.datasets.transforms.load_raster import LoadRaster
 from mmrs.errors import ConfigError, DataError
@@ -51,9 +52,9 @@ def test_near_infrared_marked_as_transparency_is_data_where_it_is_read(tmp_path)
     pixels[3, :2] = 0
     profile = {"driver": "GTiff", "height": 6, "width": 6, "count": 4, "dtype": "uint8"}
     profile["transform"] = rasterio.Affine(6, 0, 0, 0, -6, 0)
-    with rasterio.open(path, "w", photometric="RGB", **profile) as raster:
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.colorinterp = [getattr(ColorInterp, n) for n in ("red", "green", "blue", "alpha")]
         raster.write(pixels)
-        assert raster.colorinterp[3] == rasterio.enums.ColorInterp.alpha
     np.testing.assert_array_equal(load(path)["img"][..., 3], pixels[3].astype(np.float32))
     with pytest.raises(DataError, match="12 pixels hold no data"):
         load(path, bands=[1, 2, 3])
