@@ -91,6 +91,24 @@ def test_a_shared_draw_gives_both_outputs_the_same_class():
         assert loss(logits, target, **draw).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("classes", ["one", "all"])
+def test_neither_threads_nor_the_batch_change_value_and_gradient(classes):
+    """Image by image, in one thread or two, as in one image (the GPU's path)."""
+    logits, target = random_case(3)
+    logits.requires_grad_()
+    before = torch.get_num_threads()
+    results = []
+    for way in ("one thread", "two threads", "whole batch"):
+        torch.set_num_threads(2 if way == "two threads" else 1)
+        z, t = _side_by_side(logits, target) if way == "whole batch" else (logits, target)
+        value = ClassAgnosticEdgeAwareLoss(classes=classes)(z, t)
+        results.append((value, *torch.autograd.grad(value, logits)))
+    torch.set_num_threads(before)
+    for value, gradient in results[1:]:
+        torch.testing.assert_close(value, results[0][0])
+        torch.testing.assert_close(gradient, results[0][1])
+
+
 def test_bad_options_are_refused():
     for options, message in (
         ({"classes": "two"}, "classes must be"),
@@ -99,3 +117,12 @@ def test_bad_options_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             ClassAgnosticEdgeAwareLoss(**options)
+
+
+def _side_by_side(logits, target, wall=40):
+    """The batch as one image; the ignored wall between is wider than the cap."""
+    _, k, h, _ = logits.shape
+    walls = logits.new_zeros(k, h, wall), target.new_full((h, wall), 255)
+    z = torch.cat([logits[0], walls[0], logits[1]], dim=2)
+    t = torch.cat([target[0], walls[1], target[1]], dim=1)
+    return z[None], t[None]
