@@ -121,7 +121,15 @@ def test_training_tiles_are_doubled_and_no_image_is_in_two_splits(tmp_path):
         assert f"/{image}_" in dataset[0]["data_samples"].img_path
 
 
-@pytest.mark.parametrize("name", [MAIN, "dilated_spp/ablation/deeplabv3plus.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        MAIN,
+        "dilated_spp/ablation/deeplabv3plus.py",
+        "mix/pspnet-r18_crop-and-stitch_4xb4-80k_loveda-512x512.py",
+        "mix/deeplabv3plus-r18_doubled-set_4xb4-80k_vaihingen-512x512.py",
+    ],
+)
 def test_the_checks_before_a_run_know_every_key(name):
     check_config(load(name), "train")
 

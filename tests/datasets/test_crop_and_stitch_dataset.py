@@ -144,6 +144,16 @@ def test_a_data_set_that_is_built_and_one_of_one_image_work(root):
     assert all(told["img_paths"][0] not in told["img_paths"][1:] for told in stitches(few))
 
 
+def test_several_data_sets_are_stitched_with_each_other(root):
+    both = {"type": "ConcatDataset", "datasets": [inner(root, LOAD), inner(root, LOAD)]}
+    dataset = CropAndStitchDataset(both, pipeline=LATER)
+    assert len(dataset) == 24
+    assert arrays(dataset[13])[0].shape == (3, SIDE, SIDE)
+    assert list(leaf_datasets(dataset)) == dataset.dataset.datasets
+    with pytest.raises(ConfigError, match="ConcatDataset has no pipeline"):
+        CropAndStitchDataset(both)
+
+
 def test_a_lazy_inner_data_set_is_listed(root):
     assert len(CropAndStitchDataset(inner(root, lazy_init=True))) == 12
 
