@@ -9,6 +9,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from torch import Tensor
 
+from mmrs.errors import ConfigError
 from mmrs.models.layers.sub_pixel_conv import SubPixelConv
 from mmrs.registry import MODELS
 
@@ -36,8 +37,8 @@ class SubPixelHead(BaseDecodeHead):
     Shapes: a map (B, in_channels, H, W) -> logits (B, K, r H, r W).
 
     Raises:
-        ValueError: ``input_transform`` is ``multiple_select``, an option is out of range, or
-            the map has other channels.
+        ValueError: ``input_transform`` is ``multiple_select``, or an option is out of range.
+        ConfigError: the map has other channels.
 
     Source: the dilated-SPP paper, eq. 12 (its C must be the number of classes).
     """
@@ -75,8 +76,10 @@ class SubPixelHead(BaseDecodeHead):
         """Logits at r times the size of the map."""
         x = self._transform_inputs(inputs)
         if x.shape[1] != self.channels:
-            raise ValueError(
-                f"in_channels is {self.channels}, but the map has {x.shape[1]} channels"
+            raise ConfigError(
+                f"in_channels is {self.channels}, but the map has {x.shape[1]} channels",
+                where="SubPixelHead.in_channels",
+                fix=f"set in_channels={x.shape[1]}, or choose another in_index",
             )
         return self.cls_seg(x)
 

@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmrs.errors import ConfigError
 from mmrs.models.layers.conv_unit import conv_unit
 from mmrs.registry import MODELS
 
@@ -31,7 +32,8 @@ class DilatedSPP(BaseModule):
     of the chosen map; a head takes it by ``in_index=0`` or ``-1``.
 
     Raises:
-        ValueError: no dilation, a dilation below 1, too few maps, or other channels.
+        ValueError: no dilation, or a dilation below 1.
+        ConfigError: there are too few maps, or the map has other channels.
 
     Source: the dilated-SPP paper: ResNet101, rates 1, 6, 12, 18.
     """
@@ -71,13 +73,17 @@ class DilatedSPP(BaseModule):
 
     def _choose(self, inputs: Sequence[Tensor]) -> Tensor:
         if not -len(inputs) <= self.in_index < len(inputs):
-            raise ValueError(
-                f"in_index is {self.in_index}, but the backbone gives {len(inputs)} maps"
+            raise ConfigError(
+                f"in_index is {self.in_index}, but the backbone gives {len(inputs)} maps",
+                where="DilatedSPP.in_index",
+                fix=f"choose from 0 to {len(inputs) - 1}",
             )
         x = inputs[self.in_index]
         if x.shape[1] != self.in_channels:
-            raise ValueError(
+            raise ConfigError(
                 f"in_channels is {self.in_channels}, but map {self.in_index} has "
-                f"{x.shape[1]} channels"
+                f"{x.shape[1]} channels",
+                where="DilatedSPP.in_channels",
+                fix=f"set in_channels={x.shape[1]}, or choose another in_index",
             )
         return x

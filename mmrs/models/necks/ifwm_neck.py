@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor
 
+from mmrs.errors import ConfigError
 from mmrs.models.layers.conv_unit import conv_unit
 from mmrs.models.layers.flow_warp import FlowVariant, FlowWarp
 from mmrs.registry import MODELS
@@ -30,7 +31,8 @@ class IFWMNeck(BaseModule):
     Shapes: maps (B, in_channels[i], H_i, W_i) -> maps (B, out_channels, H_i, W_i); any sizes.
 
     Raises:
-        ValueError: an option does not fit, or the number of levels or their channels is wrong.
+        ValueError: an option does not fit.
+        ConfigError: the maps that arrive are not those of ``in_channels``.
 
     Source: IFWM's module; its use as a neck is ours.
     """
@@ -70,9 +72,11 @@ class IFWMNeck(BaseModule):
         """The aligned levels, finest first."""
         channels = tuple(x.shape[1] for x in inputs)
         if channels != self.in_channels:
-            raise ValueError(
-                f"levels must have {self.in_channels} channels, got {len(inputs)} levels of "
-                f"{channels}"
+            raise ConfigError(
+                f"the maps that arrive have {channels} channels, but in_channels is "
+                f"{self.in_channels}",
+                where="IFWMNeck.in_channels",
+                fix=f"set in_channels={channels}, and ratios to one fewer",
             )
         levels = [lateral(x) for lateral, x in zip(self.laterals, inputs, strict=True)]
         for i in reversed(range(len(self.flow_warps))):

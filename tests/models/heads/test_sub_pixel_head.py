@@ -5,6 +5,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from mmrs.errors import ConfigError
 from mmrs.models.heads import SubPixelHead
 from mmrs.models.layers.sub_pixel_conv import SubPixelConv
 
@@ -180,7 +181,7 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_a_map_of_other_channels_is_told_in_one_line():
-    with pytest.raises(ValueError, match="in_channels is 5, but the map has 6 channels"):
+    with pytest.raises(ConfigError, match="in_channels is 5, but the map has 6 channels"):
         SubPixelHead(**TINY)(a_map(channels=6))
 
 

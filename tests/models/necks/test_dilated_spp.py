@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmrs.errors import ConfigError
 from mmrs.models.necks import DilatedSPP
 
 
@@ -85,9 +86,9 @@ def test_every_option_changes_the_output(change):
 
 
 def test_wrong_input_is_told_in_one_line():
-    with pytest.raises(ValueError, match="in_channels is 3, but map -1 has 4 channels"):
+    with pytest.raises(ConfigError, match="in_channels is 3, but map -1 has 4 channels"):
         DilatedSPP(3, 4)([torch.randn(1, 4, 4, 4)])
-    with pytest.raises(ValueError, match="in_index is 3, but the backbone gives 2 maps"):
+    with pytest.raises(ConfigError, match="in_index is 3, but the backbone gives 2 maps"):
         DilatedSPP(3, 4, in_index=3)([torch.randn(1, 3, 4, 4)] * 2)
     for dilations in ((), (1, 0)):
         with pytest.raises(ValueError, match="dilations must be one or more numbers >= 1"):

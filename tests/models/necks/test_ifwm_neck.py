@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmrs.errors import ConfigError
 from mmrs.models.layers.flow_warp import FlowWarp
 from mmrs.models.necks import IFWMNeck
 from mmrs.registry import MODELS
@@ -92,5 +93,5 @@ def test_bad_options_and_levels_are_refused_in_one_line():
     neck = IFWMNeck((3, 5), 4)
     for channels in ((3,), (3, 5, 7), (5, 3)):
         inputs = levels(channels, [(8, 8)] * len(channels))
-        with pytest.raises(ValueError, match=rf"\(3, 5\) channels, got {len(channels)} levels of"):
+        with pytest.raises(ConfigError, match=r"in_channels is \(3, 5\)\. Fix: set in_channels="):
             neck(inputs)
