@@ -26,8 +26,8 @@ LAYERS = [
         "mmrs.models.segmentors",
     ),
     ("mmrs.models",),
-    ("mmrs.datasets",),
     ("mmrs.geo",),
+    ("mmrs.datasets",),
     ("mmrs.engine",),
     ("mmrs.apis",),
 ]

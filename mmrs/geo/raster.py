@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,20 +64,25 @@ class Raster:
 
     Args:
         path: GeoTIFF, PNG, JPEG, JPEG 2000, ...
+        bands: Which bands, and in which order, counted from 1 as GDAL does; by default all
+            that are data. A band that is marked as alpha is data where it is named here.
 
     Attributes:
         height: Rows.
         width: Columns.
-        count: Bands of data; an alpha band is validity, not data.
+        count: Bands that are read; an alpha band is validity, not data.
         dtype: NumPy's name of the pixel type.
         georeference: Where it lies.
         has_invalid: Whether some pixels may be nodata, masked or transparent.
+        nodata: The value declared to mean no data, or None.
+        band_names: What the file calls the bands that are read; "" where it does not say.
 
     Raises:
-        DataError: If the file is missing, is not a raster, or its bands differ in type.
+        DataError: If the file is missing, is not a raster, lacks a band, or its bands differ in
+            type.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, bands: Sequence[int] | None = None):
         self.path = Path(path)
         self._dataset = _open(self.path)
         if len(set(self._dataset.dtypes)) > 1:
@@ -87,15 +92,25 @@ class Raster:
                 fix="convert them to one type",
             )
         is_alpha = [interp == ColorInterp.alpha for interp in self._dataset.colorinterp]
-        self._bands = [index + 1 for index, alpha in enumerate(is_alpha) if not alpha]
+        data_bands = [index + 1 for index, alpha in enumerate(is_alpha) if not alpha]
+        self._bands = data_bands if bands is None else self._checked(bands)
+        self._all_data_bands = set(data_bands) <= set(self._bands)
         self.height: int = self._dataset.height
         self.width: int = self._dataset.width
         self.count = len(self._bands)
         self.dtype: str = self._dataset.dtypes[0]
         self.georeference = _georeference(self._dataset)
+        self.nodata: float | None = self._dataset.nodata
+        self.band_names = tuple(self._dataset.descriptions[band - 1] or "" for band in self._bands)
         flags = [self._dataset.mask_flag_enums[band - 1] for band in self._bands]
         self._is_float = np.issubdtype(np.dtype(self.dtype), np.floating)
-        self.has_invalid = self._is_float or any(MaskFlags.all_valid not in flag for flag in flags)
+        alpha_is_data = any(is_alpha[band - 1] for band in self._bands)
+        self._has_mask = any(
+            MaskFlags.all_valid not in flag and not (alpha_is_data and MaskFlags.alpha in flag)
+            for flag in flags
+        )
+        self._mask_is_nodata = all(MaskFlags.nodata in flag for flag in flags)
+        self.has_invalid = self._is_float or self._has_mask
 
     def __enter__(self) -> Raster:
         return self
@@ -139,10 +154,68 @@ class Raster:
         window = window or self.full
         if not self.has_invalid:
             return np.ones((window.height, window.width), dtype=bool)
-        valid: NDArray[np.bool_] = self._read(window, None) > 0
+        valid = np.ones((window.height, window.width), dtype=bool)
+        if self._has_mask:
+            valid = self._read(window, None) > 0
         if self._is_float:
             valid &= ~np.isnan(self._read(window, self._bands)).any(axis=0)
         return valid
+
+    def read_with_valid(
+        self, window: Window | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
+        """Pixels of a window, which of them are data, and how many are so without being declared.
+
+        For training, where a value that is not finite spoils the weights: NaN and infinity in
+        any band that is read are no data, whether or not the file says so.
+
+        Returns:
+            Pixels (h, w, count) in the file's type; valid (h, w); the number of pixels that are
+            not finite but that no nodata value, mask or alpha marks.
+
+        Raises:
+            DataError: If the file is damaged there.
+        """
+        window = window or self.full
+        pixels = self.read(window)
+        valid = self._declared_valid(window, pixels)
+        if not self._is_float:
+            return pixels, valid, 0
+        finite = np.isfinite(pixels).all(axis=-1)
+        undeclared = int(np.count_nonzero(valid & ~finite))
+        return pixels, valid & finite, undeclared
+
+    def _declared_valid(self, window: Window, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        if not self._has_mask:
+            return np.ones(pixels.shape[:2], dtype=bool)
+        if self._mask_is_nodata and self._all_data_bands and self.nodata is not None:
+            # what GDAL would find in a second look at the same blocks
+            if np.isnan(self.nodata):
+                return ~np.isnan(pixels).all(axis=-1)
+            return np.asarray((pixels != self.nodata).any(axis=-1))
+        return np.asarray(self._read(window, None) > 0)
+
+    @property
+    def slow_windows(self) -> str | None:
+        """Why small windows of this file are slow to read: its layout; None where they are not."""
+        block_height, block_width = self._dataset.block_shapes[0]
+        compression = self._dataset.profile.get("compress")
+        if compression is None or block_width < self.width or self.width <= 1024:
+            return None
+        rows = "row" if block_height == 1 else f"{block_height} rows"
+        return f"{compression} in strips of {rows} by {self.width} columns"
+
+    def _checked(self, bands: Sequence[int]) -> list[int]:
+        wrong = [band for band in bands if not 1 <= band <= self._dataset.count]
+        if wrong or not bands:
+            count = self._dataset.count
+            raise DataError(
+                f"it has {count} band{'' if count == 1 else 's'} of {self._dataset.dtypes[0]}, "
+                f"but bands {list(bands)} are asked for",
+                where=self.path,
+                fix=f"choose bands from 1 to {count}, counted from 1",
+            )
+        return list(bands)
 
     def read_preview(self, max_side: int, *, smooth: bool = True) -> NDArray[Any]:
         """The whole raster shrunk to at most ``max_side`` pixels a side, (h, w, count).
@@ -199,11 +272,23 @@ def _open(path: Path) -> Any:
         with allow_missing_georeference(), rasterio.Env():
             return DatasetReader(path, driver=list(DRIVERS))
     except RasterioError as error:
+        if _is_vrt(path):
+            raise DataError(
+                "a VRT is not opened: it can name any other file, or a server",
+                where=path,
+                fix=f"make a GeoTIFF of one that you trust: gdal_translate {path.name} "
+                f"{path.stem}.tif",
+            ) from error
         raise DataError(
             f"not a raster that can be read ({_short(error, path)})",
             where=path,
             fix="give a GeoTIFF, PNG, JPEG or JPEG 2000",
         ) from error
+
+
+def _is_vrt(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"<VRTDataset" in file.read(512)
 
 
 def _short(error: Exception, path: Path) -> str:

@@ -152,7 +152,7 @@ def test_what_is_no_raster_is_told_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "missing.tif", "no such file"),
         (tmp_path, "is a folder, not a raster"),
         (text, "not a raster that can be read"),
-        (vrt, "not a raster that can be read"),
+        (vrt, "a VRT is not opened: it can name any other file"),
         (Path("/vsicurl/http://localhost/a.tif"), "no such file"),
     ):
         with pytest.raises(DataError, match=message) as caught:
@@ -182,3 +182,70 @@ def test_bands_of_different_types_are_refused(tmp_path: Path) -> None:
         patch.setattr("mmrs.geo.raster._open", lambda _: Mixed())
         with pytest.raises(DataError, match=r"bands of different types: uint8, int16"):
             Raster(path)
+
+
+def test_bands_are_chosen_and_ordered_as_asked(tmp_path: Path, pixels: np.ndarray) -> None:
+    path = write_tiff(tmp_path / "a.tif", pixels)
+    with Raster(path, bands=[3, 1]) as raster:
+        assert raster.count == 2
+        np.testing.assert_array_equal(raster.read(), pixels[..., [2, 0]])
+
+
+@pytest.mark.parametrize("bands", [[4], [0, 1], []])
+def test_a_band_that_is_not_there_is_told_with_what_is(
+    tmp_path: Path, pixels: np.ndarray, bands: list[int]
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", pixels)
+    with pytest.raises(DataError, match="it has 3 bands of uint8, but bands"):
+        Raster(path, bands=bands)
+
+
+def test_an_alpha_band_that_is_asked_for_is_data(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 9, (8, 8, 4), dtype=np.uint8)
+    path = write_tiff(tmp_path / "a.tif", pixels, photometric="RGB", alpha="unspecified")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue] + [
+            ColorInterp.alpha
+        ]
+    with Raster(path) as raster:
+        assert raster.count == 3
+        np.testing.assert_array_equal(raster.read_with_valid()[1], pixels[..., 3] > 0)
+    with Raster(path, bands=[4, 1, 2, 3]) as raster:
+        found, valid, undeclared = raster.read_with_valid()
+        np.testing.assert_array_equal(found, pixels[..., [3, 0, 1, 2]])
+        assert valid.all() and undeclared == 0 and not raster.has_invalid
+
+
+@pytest.mark.parametrize("bands", [None, [1], [3, 2, 1]])
+def test_nodata_means_every_band_of_the_file_whichever_are_read(
+    tmp_path: Path, pixels: np.ndarray, bands: list[int] | None
+) -> None:
+    pixels[:5] = 0
+    pixels[6, 7, 0] = 0
+    path = write_tiff(tmp_path / "a.tif", pixels, nodata=0)
+    with Raster(path, bands=bands) as raster:
+        valid = raster.read_with_valid()[1]
+        np.testing.assert_array_equal(valid, raster.read_valid())
+        np.testing.assert_array_equal(valid, (pixels != 0).any(axis=-1))
+
+
+def test_undeclared_values_that_are_not_finite_are_counted(tmp_path: Path) -> None:
+    pixels = np.ones((6, 5, 2), dtype=np.float32)
+    pixels[0] = np.nan
+    pixels[3, 1, 1] = np.inf
+    for nodata, expected in ((None, 6), (np.nan, 1)):
+        path = write_tiff(tmp_path / "a.tif", pixels, nodata=nodata)
+        with Raster(path) as raster:
+            _, valid, undeclared = raster.read_with_valid()
+        np.testing.assert_array_equal(valid, np.isfinite(pixels).all(axis=-1))
+        assert undeclared == expected
+
+
+def test_strips_of_a_compressed_file_are_told_as_slow(tmp_path: Path) -> None:
+    wide = np.zeros((8, 1200, 1), dtype=np.uint8)
+    with Raster(write_tiff(tmp_path / "a.tif", wide, compress="deflate", blockysize=2)) as raster:
+        assert raster.slow_windows == "deflate in strips of 2 rows by 1200 columns"
+    tiled = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
+    for options in ({}, tiled):
+        with Raster(write_tiff(tmp_path / "b.tif", wide, **options)) as raster:
+            assert raster.slow_windows is None
