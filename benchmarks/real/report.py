@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.real.models import LOSS_ROWS, MODULE_ROWS, PEERS
+from benchmarks.real.models import LOSS_ROWS, MODULE_ROWS, PEERS, paper
 from benchmarks.real.run import DATASETS, RESULTS
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "real_input.md"
@@ -134,36 +134,35 @@ def table(dataset: str, experiment: str, rows: list[Scores]) -> str:
 
 
 def rates_table(results: Path) -> str:
-    """Markdown table of the sweep of learning rates; empty without one."""
-    scores: dict[str, dict[float, dict[str, float]]] = {}
+    """Markdown table of the sweep of learning rates; empty without one.
+
+    The peers first, then a model of every other paper, each on the data sets it was swept on.
+    """
+    scores: dict[tuple[str, str], dict[float, float]] = {}
     budget = 0.0
-    for dataset in DATASETS["rates"]:
-        for path in sorted((results / dataset / "rates").glob("*.json")):
-            run = json.loads(path.read_text())
-            settings = run["settings"]
-            budget = settings["budget_s"]
-            by_rate = scores.setdefault(settings["model"], {})
-            by_rate.setdefault(settings["lr"], {})[dataset] = 100 * run["miou"]
+    for path in sorted(results.glob("*/rates/*.json")):
+        run = json.loads(path.read_text())
+        settings = run["settings"]
+        budget = settings["budget_s"]
+        of_rate = scores.setdefault((settings["model"], settings["dataset"]), {})
+        of_rate[settings["lr"]] = 100 * run["miou"]
     if not scores:
         return ""
-    rates = sorted({rate for by_rate in scores.values() for rate in by_rate})
-    lines = ["| | " + " | ".join(f"{rate:g}" for rate in rates) + " |"]
-    lines.append("|" + "---|" * (len(rates) + 1))
-    for model in PEERS:
-        cells = [
-            " / ".join(
-                f"{scores[model][r][d]:.1f}" for d in DATASETS["rates"] if d in scores[model][r]
-            )
-            if r in scores.get(model, {})
-            else ""
-            for r in rates
-        ]
-        lines.append(f"| {LABELS[model]} | " + " | ".join(cells) + " |")
-    title = (
-        f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, "
-        f"{' / '.join(DATASETS['rates'])}.\n\n"
-    )
+    rates = sorted({rate for of_rate in scores.values() for rate in of_rate})
+    lines = ["| model | data set | " + " | ".join(f"{rate:g}" for rate in rates) + " |"]
+    lines.append("|" + "---|" * (len(rates) + 2))
+    for model, dataset in sorted(scores, key=lambda key: (key[0] not in PEERS, *key)):
+        of_rate = scores[model, dataset]
+        cells = [f"{of_rate[rate]:.1f}" if rate in of_rate else "" for rate in rates]
+        label = LABELS.get(model) or _paper_label(model)
+        lines.append(f"| {label} | {dataset} | " + " | ".join(cells) + " |")
+    title = f"**Peak learning rates**: mIoU, % after {budget:.0f} CPU s, one seed.\n\n"
     return title + "\n".join(lines) + "\n"
+
+
+def _paper_label(model: str) -> str:
+    name, _, row = model.partition("/")
+    return f"{name}: {paper(name).ROWS[row]}"
 
 
 def _verdict_cell(experiment: str, rows: list[Scores], i: int) -> str:
