@@ -53,7 +53,8 @@ def dense_crf(
 
     each normalised symmetrically, D^-1/2 K D^-1/2 with D the row sums and K with its diagonal, as
     the authors' code and pydensecrf do by default. The spatial kernel is exact; the bilateral
-    one goes through the permutohedral lattice, whose error `tests/ops/test_crf.py` states.
+    one goes through the permutohedral lattice: against exact sums at 96 x 96 px with the defaults,
+    0.03 % of the labels differ, single probabilities by up to 0.95 (configs/deeplabv3/README.md).
 
     It is a step after the network, without a gradient.
 

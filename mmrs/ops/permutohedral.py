@@ -140,9 +140,11 @@ def _pack(corners: Tensor, groups: Tensor | None, *, reach: int) -> tuple[Tensor
     coordinates = corners[..., :d]  # the last one follows from the others
     if not len(coordinates):
         return coordinates.sum(-1), torch.ones(d + 1, dtype=torch.long, device=corners.device)
-    # room on both sides, so that a step never wraps into the next row
-    low = coordinates.amin((0, 1)) - reach * d
-    sizes = (coordinates.amax((0, 1)) + reach * d - low + 1).tolist()
+    # no corner is further than d from the first; and room on both sides, so that a step never
+    # wraps into the next row
+    first, room = coordinates[:, 0], (reach + 1) * d
+    low = first.amin(0) - room
+    sizes = (first.amax(0) + room - low + 1).tolist()
     num_groups = 1 if groups is None else int(groups.max()) + 1
     if math.prod(sizes) * num_groups >= 2**_KEY_BITS:
         raise ValueError(
