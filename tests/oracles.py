@@ -281,3 +281,46 @@ def dense_crf(
     for _ in range(num_iters):
         q = softmax(-unary - pairwise @ q @ penalty.T)
     return q.T.reshape(k, h, w)
+
+
+def boundary_counts(
+    prediction: np.ndarray, label: np.ndarray, num_classes: int, width: float, ignore: int = 255
+) -> np.ndarray:
+    """(7, C) counts of boundary bands and boundary pixels, by loops over pairs of pixels.
+
+    Rows: band in both, in truth, in prediction; true boundary, found; predicted boundary, right.
+    """
+    h, w = label.shape
+    pixels = [(y, x) for y in range(h) for x in range(w) if label[y, x] != ignore]
+
+    def band(ids: np.ndarray, reach: int) -> set:
+        return {
+            (y, x)
+            for y, x in pixels
+            if any(
+                max(abs(y - v), abs(x - u)) <= reach and ids[v, u] != ids[y, x] for v, u in pixels
+            )
+        }
+
+    def near(own: set, ids: np.ndarray, other: set, other_ids: np.ndarray) -> set:
+        return {
+            (y, x)
+            for y, x in own
+            if any(
+                (y - v) ** 2 + (x - u) ** 2 <= width**2 and other_ids[v, u] == ids[y, x]
+                for v, u in other
+            )
+        }
+
+    counts = np.zeros((7, num_classes), dtype=np.int64)
+    bands = band(label, int(width)), band(prediction, int(width))
+    edges = band(label, 1), band(prediction, 1)
+    found = near(edges[0], label, edges[1], prediction)
+    right = near(edges[1], prediction, edges[0], label)
+    both = {p for p in bands[0] & bands[1] if label[p] == prediction[p]}
+    rows = (both, bands[0], bands[1], edges[0], found, edges[1], right)
+    sources = (label, label, prediction, label, label, prediction, prediction)
+    for row, (chosen, ids) in enumerate(zip(rows, sources, strict=True)):
+        for p in chosen:
+            counts[row, ids[p]] += 1
+    return counts
