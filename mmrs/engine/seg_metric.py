@@ -252,7 +252,7 @@ def _print_table(scores: SegScores, values: Mapping[str, float]) -> None:
     print_log(f"per class, in percent:\n{table.get_string()}", logger=logger)
     overall = PrettyTable(list(values))
     overall.add_row([f"{value:.2f}" for value in values.values()])
-    print_log(f"over all classes, in percent:\n{overall.get_string()}", logger=logger)
+    print_log(f"overall, in percent:\n{overall.get_string()}", logger=logger)
     left_out = [n for n, used in zip(scores.classes, scores.averaged, strict=True) if not used]
     if left_out:
         print_log(

@@ -174,7 +174,7 @@ def test_a_second_evaluation_starts_afresh():
 def test_the_scores_asked_for_are_printed_as_a_table(log):
     pair = sample([[0, 1, 1, 2]], [[0, 0, 1, 2]])
     evaluate(make(score_names=("OA", "AA", "Kappa")), [pair])
-    table = log.text.partition("over all classes, in percent:")[2]
+    table = log.text.partition("overall, in percent:")[2]
     cells = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
     # 3 of 4 right; recalls 1/2, 1, 1; chance agreement (2*1 + 1*2 + 1*1) / 16 = 5/16
     kappa = 100 * (3 / 4 - 5 / 16) / (1 - 5 / 16)
