@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -239,12 +239,15 @@ class Raster:
         """Bands of a window, (bands, h, w), or its mask, (h, w), where bands is None."""
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            if bands is None:
-                return np.asarray(self._dataset.dataset_mask(window=area))
-            out_shape = None if shape is None else (len(bands), *shape)
-            return np.asarray(
-                self._dataset.read(bands, window=area, out_shape=out_shape, resampling=resampling)
-            )
+            with _strict(self._dataset.driver):
+                if bands is None:
+                    return np.asarray(self._dataset.dataset_mask(window=area))
+                out_shape = None if shape is None else (len(bands), *shape)
+                return np.asarray(
+                    self._dataset.read(
+                        bands, window=area, out_shape=out_shape, resampling=resampling
+                    )
+                )
         except RasterioError as error:
             cause = error.__cause__ or error
             raise DataError(
@@ -284,6 +287,13 @@ def _open(path: Path) -> Any:
             where=path,
             fix="give a GeoTIFF, PNG, JPEG or JPEG 2000",
         ) from error
+
+
+def _strict(driver: str) -> AbstractContextManager[Any]:
+    """GDAL's way to read a whole PNG at once gives zeros, and no error, where the file is cut."""
+    if driver == "PNG":
+        return rasterio.Env(GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
+    return nullcontext()
 
 
 def _is_vrt(path: Path) -> bool:
