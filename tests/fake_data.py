@@ -7,8 +7,10 @@ more unless a caller asks otherwise.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -215,3 +217,25 @@ def make_geotiff(
     with rasterio.open(path, "w", **profile) as raster:
         raster.write(data)
     return data
+
+
+def write_polygons(
+    path: Path, shapes: Sequence[Any], columns: dict[str, Sequence[Any]], crs: str | None
+) -> Path:
+    """Polygons of Shapely in a GeoPackage, GeoJSON or Shapefile, as the suffix says."""
+    import pyogrio
+    import shapely
+
+    driver = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".shp": "ESRI Shapefile"}[path.suffix]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.raw.write(
+            path,
+            np.array([shapely.to_wkb(shape) for shape in shapes], dtype=object),
+            [np.array(values) for values in columns.values()],
+            list(columns),
+            geometry_type=shapes[0].geom_type,
+            crs=crs,
+            driver=driver,
+        )
+    return path

@@ -20,6 +20,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from mmrs.errors import DataError
+from mmrs.geo.ground_sampling import ground_sampling
 from mmrs.geo.windows import Window
 
 # VRT and network drivers are left out: a scene must not reach for other files
@@ -126,6 +127,25 @@ class Raster:
     def close(self) -> None:
         """Close the file."""
         self._dataset.close()
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """The bands that are read, counted from 1."""
+        return tuple(self._bands)
+
+    @property
+    def gsd_m(self) -> float | None:
+        """Side of a pixel on the ground in metres; None where nothing says where it lies."""
+        reference = self.georeference
+        sampling = ground_sampling(
+            reference.transform, reference.crs, height=self.height, width=self.width
+        )
+        return None if sampling is None else sampling.mean_m
+
+    @property
+    def dataset(self) -> Any:
+        """The open file as rasterio has it, for what this class does not do."""
+        return self._dataset
 
     @property
     def full(self) -> Window:
@@ -256,6 +276,20 @@ class Raster:
                 where=self.path,
                 fix="the file is damaged; fetch it again",
             ) from error
+
+
+def to_coordinates(transform: Affine, col: Any, row: Any) -> tuple[Any, Any]:
+    """Coordinates (x, y) of a place given in pixels; numbers or arrays."""
+    # affine 3 warns of `*`, affine 2 knows no `@`
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return a * col + b * row + c, d * col + e * row + f
+
+
+def window_transform(transform: Affine, window: Window) -> Affine:
+    """The transform of a window of a raster, pixel (column, row) of the window -> coordinates."""
+    a, b, _, d, e, _ = tuple(transform)[:6]
+    x, y = to_coordinates(transform, window.col, window.row)
+    return Affine(a, b, x, d, e, y)
 
 
 @contextmanager

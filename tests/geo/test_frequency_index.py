@@ -1,0 +1,80 @@
+"""Pixels of each class in windows, and windows drawn by them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmrs.geo.frequency_index import (
+    FrequencyIndex,
+    build_frequency_index,
+    cached_frequency_index,
+    fingerprint,
+)
+from mmrs.geo.windows import Window
+
+SAMPLES = [
+    (0, Window(0, 0, 2, 3), np.array([[0, 0, 1], [255, 255, 0]], np.uint8)),
+    (0, Window(0, 3, 2, 3), np.array([[0, 0, 0], [0, 0, 0]], np.uint8)),
+    (1, Window(0, 0, 2, 3), np.array([[2, 2, 0], [2, 1, 1]], np.uint8)),
+]
+
+
+def test_counts_are_those_of_each_window() -> None:
+    index = build_frequency_index(SAMPLES, 4)
+    assert index.counts.tolist() == [[3, 1, 0, 0], [6, 0, 0, 0], [1, 2, 3, 0]]
+    assert index.totals.tolist() == [10, 3, 3, 0]
+    # class 2 is in raster 1 only, which has 6 labelled pixels; raster 0 has 10
+    assert index.in_reach.tolist() == [16, 16, 6, 0]
+
+
+def test_classes_are_drawn_alike_and_windows_by_their_pixels() -> None:
+    index = build_frequency_index(SAMPLES, 4)
+    rng = np.random.default_rng(0)
+    drawn = [index.draw(rng) for _ in range(3000)]
+    share = [sum(d == (s, w) for d in drawn) / len(drawn) for s, w, _ in SAMPLES]
+    expected = np.mean([[0.3, 0.6, 0.1], [1 / 3, 0, 2 / 3], [0, 0, 1]], axis=0)
+    # three deviations of a share of 3000 draws
+    np.testing.assert_allclose(share, expected, atol=3 * 0.5 / np.sqrt(3000))
+
+
+def test_an_index_without_classes_draws_nothing() -> None:
+    index = build_frequency_index([(0, Window(0, 0, 1, 1), np.array([[255]]))], 2)
+    with pytest.raises(ValueError, match="no window holds a pixel of any class"):
+        index.draw(np.random.default_rng(0))
+
+
+def test_it_is_built_once_and_again_where_the_file_is_damaged(tmp_path: Path) -> None:
+    built = []
+
+    def build() -> FrequencyIndex:
+        built.append(1)
+        return build_frequency_index(SAMPLES, 4)
+
+    path = tmp_path / "new" / "i.npz"
+    first = cached_frequency_index(path, build)
+    for _ in range(2):
+        again = cached_frequency_index(path, build)
+        for name in ("scenes", "windows", "counts"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
+    assert len(built) == 1
+    whole = path.read_bytes()
+    for damage in (b"", whole[: len(whole) // 2], b"hello"):
+        path.write_bytes(damage)
+        assert cached_frequency_index(path, build).totals.tolist() == [10, 3, 3, 0]
+    assert len(built) == 4
+
+
+def test_the_name_changes_with_the_files_and_the_options(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_text("one")
+    os.utime(path, ns=(1, 1))
+    names = {fingerprint([path], [1]), fingerprint([path], [2])}
+    os.utime(path, ns=(1, 2))
+    names.add(fingerprint([path], [1]))
+    path.write_text("longer")
+    names.add(fingerprint([path], [1]))
+    assert len(names) == 4 and fingerprint([path], [1]) in names
