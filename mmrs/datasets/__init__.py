@@ -6,6 +6,7 @@ LoveDA has none of its own: MMSegmentation's ``LoveDADataset`` is right.
 from mmrs.datasets.crop_and_stitch_dataset import CropAndStitchDataset
 from mmrs.datasets.paddy import PaddyDataset
 from mmrs.datasets.potsdam import PotsdamDataset
+from mmrs.datasets.raster_seg import RasterSegDataset
 from mmrs.datasets.source_image_split import SourceImageSplitDataset
 from mmrs.datasets.vaihingen import VaihingenDataset
 from mmrs.datasets.whdld import WHDLDDataset
@@ -15,6 +16,7 @@ __all__ = [
     "CropAndStitchDataset",
     "PaddyDataset",
     "PotsdamDataset",
+    "RasterSegDataset",
     "SourceImageSplitDataset",
     "VaihingenDataset",
     "WHDLDDataset",

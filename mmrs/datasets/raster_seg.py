@@ -1,0 +1,474 @@
+"""Training and evaluation straight from large rasters: windows, read as they are needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+from numpy.typing import NDArray
+
+from mmrs.datasets.raster_files import Patterns, find_files, pair_files
+from mmrs.datasets.raster_labels import RasterLabels
+from mmrs.datasets.raster_scaling import default_cache_dir, make_scaling
+from mmrs.datasets.window_samplers import (
+    BalancedWindows,
+    GridWindows,
+    RandomWindows,
+    check_sampler,
+)
+from mmrs.errors import ConfigError, DataError
+from mmrs.geo.class_weights import WeightMethod, class_weights
+from mmrs.geo.frequency_index import (
+    FrequencyIndex,
+    build_frequency_index,
+    cached_frequency_index,
+    fingerprint,
+)
+from mmrs.geo.raster import Raster, to_coordinates, window_transform
+from mmrs.geo.rasterize import Polygons, read_polygons
+from mmrs.geo.window_reader import WindowReader
+from mmrs.geo.windows import Window
+from mmrs.registry import DATASETS
+
+# What a network takes without a silent cast: float32 holds each of their values.
+_PLAIN_DTYPES = ("uint8", "uint16", "int16", "float32")
+
+
+@DATASETS.register_module()
+class RasterSegDataset(BaseSegDataset):
+    r"""Windows of large images and of their labels, without tiling anything first.
+
+    A sample is a window: ``img`` (height, width, bands), ``gt_seg_map`` (height, width) uint8, and
+    ``img_path``, ``seg_map_path``, ``window`` (row, column, height, width), ``transform`` (of the
+    window, six numbers), ``crs``, ``band_names``, ``gsd_m``, ``raster_shape``. The pipeline holds
+    no loading steps: it begins with augmentation and ends with ``PackSegInputs``.
+
+    Pixels without data (nodata in every band, a mask, transparency, a value that is not finite,
+    what lies outside the raster or the area) get label ``ignore_index``, and image 0 after the
+    scaling. Images of 8 bits stay so unless they are scaled; others become float32.
+
+    Args:
+        images: Paths, folders or globs of the images, relative to ``data_root``.
+        labels: The same for the labels: rasters of class ids (or colours), or polygons
+            (GeoPackage, GeoJSON, Shapefile). None: images only. One file of polygons serves all
+            images; else image and label have equal stems.
+        stem_pattern: Regular expression whose first group, found in both stems, pairs them, such
+            as ``'(top_potsdam_\d+_\d+)'``.
+        bands: Which, in which order, counted from 1; all that are data by default.
+        scaling: ``dict(type='minmax' | 'percentile' | 'meanstd')`` with ``images`` (the training
+            images, in the validation's config as well) or ``stats`` (a file of
+            tools/dataset_stats.py), or the numbers: ``min`` and ``max``, ``mean`` and ``std``.
+            ``percentile`` takes ``low=2`` and ``high=98``. None leaves the values.
+        window_sampler: ``dict(type='grid', size=..., stride=size, count_once=False)`` is every
+            window, edges flush; ``count_once`` ignores what an earlier window counts.
+            ``dict(type='random', size=..., length=..., seed=None)`` draws new windows each time,
+            by default as many as cover all pixels once; with a seed the same in every epoch.
+            ``dict(type='balanced', ...)`` likewise, but each class is equally likely to choose.
+        area: What counts: a file of polygons, or (left, bottom, right, top) in coordinates of
+            the images (in pixels where they have none). None: everything.
+        label_map: Id in the label file -> class id; what is not named stays.
+        label_colors: RGB of each class, for labels that are colour pictures; all colours must
+            be named here or in ``label_ignore_colors``.
+        label_ignore_colors: RGB of what does not count.
+        align_labels: Bring label rasters on another grid or CRS to the image's, nearest
+            neighbour. Polygons are transformed anyway.
+        attribute: Column of the polygons that holds the class; None: all are class 1.
+        class_of: Its values -> class ids; None where it holds ids.
+        background: Class id of pixels in no polygon; 255 where they are not labelled.
+        layer: Of a GeoPackage.
+        all_touched: Polygons take every pixel that they touch, else those whose centre is inside.
+        max_open_files: That a worker keeps open.
+        cache_dir: Where statistics and indices are kept, ``~/.cache/mmrs/rasters`` by default.
+        pipeline: Steps after the loading.
+        **kwargs: `mmseg.datasets.BaseSegDataset`: metainfo (with classes), data_root,
+            reduce_zero_label, ignore_index, indices (of the images), test_mode, ...
+
+    Raises:
+        ConfigError: An option is unknown, out of range, or missing.
+        DataError: Files are missing, unpaired, damaged, or do not fit each other.
+        LabelError: A label is no class, with its place in the file.
+    """
+
+    def __init__(
+        self,
+        *,
+        images: Patterns,
+        window_sampler: Mapping[str, Any],
+        labels: Patterns | None = None,
+        stem_pattern: str | None = None,
+        bands: Sequence[int] | None = None,
+        scaling: Mapping[str, Any] | None = None,
+        area: str | Sequence[float] | None = None,
+        label_map: Mapping[int, int] | None = None,
+        label_colors: Sequence[Sequence[int]] | None = None,
+        label_ignore_colors: Sequence[Sequence[int]] = (),
+        align_labels: bool = False,
+        attribute: str | None = None,
+        class_of: Mapping[Any, int] | None = None,
+        background: int | None = None,
+        layer: str | None = None,
+        all_touched: bool = False,
+        max_open_files: int = 16,
+        cache_dir: str | None = None,
+        pipeline: Sequence = (),
+        **kwargs,
+    ) -> None:
+        if not ((kwargs.get("metainfo") or {}).get("classes")):
+            raise ConfigError(
+                "no class names",
+                where="RasterSegDataset.metainfo",
+                fix="set metainfo=dict(classes=('background', 'building'))",
+            )
+        self.images = images
+        self.labels = labels
+        self.stem_pattern = stem_pattern
+        self.scaling_options = scaling
+        self.area = area
+        self.sampler_options = check_sampler(
+            dict(window_sampler), "RasterSegDataset.window_sampler"
+        )
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+        self.reader = WindowReader(bands=bands, max_open=max_open_files)
+        self.label_options = {
+            "label_map": label_map,
+            "colors": label_colors,
+            "ignore_colors": label_ignore_colors,
+            "align": align_labels,
+            "attribute": attribute,
+            "class_of": class_of,
+            "background": background,
+            "layer": layer,
+            "all_touched": all_touched,
+        }
+        self._told: set[str] = set()
+        super().__init__(pipeline=list(pipeline), **kwargs)
+
+    # what is read when the data set is made -----------------------------------------------------
+
+    def full_init(self) -> None:
+        """Look at every file once, and plan the windows."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        try:
+            self._plan()
+        finally:
+            # workers open their own
+            self.reader.close()
+
+    def load_data_list(self) -> list[dict]:
+        """The rasters, one after the other; windows are planned on them."""
+        self.label_reader = RasterLabels(
+            self.reader,
+            num_classes=len(self.metainfo["classes"]),
+            ignore_index=self.ignore_index,
+            reduce_zero_label=self.reduce_zero_label,
+            **self.label_options,
+        )
+        images = find_files(self.images, self.data_root, "RasterSegDataset.images")
+        labels: Sequence[Path | None] = [None] * len(images)
+        if self.labels is not None:
+            found = find_files(self.labels, self.data_root, "RasterSegDataset.labels")
+            labels = pair_files(
+                images, found, stem_pattern=self.stem_pattern, key="RasterSegDataset"
+            )
+        scenes = []
+        for image, label in zip(images, labels, strict=True):
+            raster = self.reader.raster(image)
+            if not scenes:
+                self.bands, self.dtype = raster.bands, raster.dtype
+            self._check_kind(raster, images[0])
+            if label is not None:
+                self.label_reader.check(label, raster)
+            scenes.append(_describe(raster, label))
+        self._warn_of_strips(images)
+        return scenes
+
+    def _plan(self) -> None:
+        self.scaling = None
+        if self.scaling_options is not None:
+            self.scaling = make_scaling(
+                self.scaling_options,
+                bands=self.bands,
+                dtype=self.dtype,
+                data_root=self.data_root,
+                cache_dir=self.cache_dir,
+                where="RasterSegDataset.scaling",
+            )
+        self.num_rasters = super().__len__()
+        infos = [super(RasterSegDataset, self).get_data_info(i) for i in range(self.num_rasters)]
+        self._shapes = [info["raster_shape"] for info in infos]
+        self._areas = None if self.area is None else self._find_areas(infos)
+        options = {key: value for key, value in self.sampler_options.items() if key != "type"}
+        size = options.pop("size")
+        kind = self.sampler_options["type"]
+        if kind == "grid":
+            self.windows: Any = GridWindows(self._shapes, size, areas=self._areas, **options)
+        elif kind == "random":
+            self.windows = RandomWindows(self._shapes, size, areas=self._areas, **options)
+        else:
+            self._need_labels("window_sampler.type='balanced'")
+            self.windows = BalancedWindows(self._shapes, size, self.frequency_index(), **options)
+
+    def _check_kind(self, raster: Raster, first: Path) -> None:
+        found, expected = (raster.bands, raster.dtype), (self.bands, self.dtype)
+        if found != expected:
+            raise DataError(
+                f"{raster.count} bands of {raster.dtype}, but {first} has {len(self.bands)} of "
+                f"{self.dtype}",
+                where=raster.path,
+                fix="choose bands that all images have, and convert them to one type",
+            )
+        if raster.dtype not in _PLAIN_DTYPES and (
+            self.scaling_options is None or raster.dtype.startswith("complex")
+        ):
+            raise DataError(
+                f"pixels of {raster.dtype} do not fit into float32 unscaled",
+                where=raster.path,
+                fix="set scaling, or convert the image to uint16, int16 or float32",
+            )
+
+    def _warn_of_strips(self, images: Sequence[Path]) -> None:
+        slow = []
+        for path in images:
+            why = self.reader.raster(path).slow_windows
+            if why is not None:
+                slow.append((path, why))
+        if slow:
+            path, why = slow[0]
+            more = f" (and {len(slow) - 1} more of {len(images)} images)" if slow[1:] else ""
+            print_log(
+                f"{path}: {why}{more}: every window unpacks whole strips. Faster, several times: "
+                "gdal_translate -co TILED=YES -co BLOCKXSIZE=256 -co BLOCKYSIZE=256 "
+                "-co COMPRESS=ZSTD -co PREDICTOR=2 in.tif out.tif",
+                "current",
+                logging.WARNING,
+            )
+
+    def _find_areas(self, infos: Sequence[dict]) -> list[Any]:
+        """The area in pixels of each raster, cut at its edges; those without any are refused."""
+        polygons = None
+        if isinstance(self.area, str):
+            polygons = read_polygons(Path(self.data_root or "", self.area))
+        elif len(self.area) != 4:
+            raise ConfigError(
+                f"{list(self.area)} is neither a file nor (left, bottom, right, top)",
+                where="RasterSegDataset.area",
+                fix="give a file of polygons, or four coordinates",
+            )
+        areas = [_area_in_pixels(self.area, polygons, self.reader, info) for info in infos]
+        if not any(area.area > 0 for area in areas):
+            raise DataError(
+                f"no image meets the area ({len(areas)} looked at)",
+                where="RasterSegDataset.area",
+                fix="check the area's coordinates and CRS",
+            )
+        return areas
+
+    # samples ------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if not self._fully_initialized:
+            self.full_init()
+        return len(self.windows)
+
+    def get_data_info(self, idx: int) -> dict:
+        """What is known of a sample before it is read; for a random sampler each time anew."""
+        if not self._fully_initialized:
+            self.full_init()
+        index = range(len(self))[idx]
+        scene, window = self.windows[index]
+        info: dict = super().get_data_info(scene)
+        info.update(window=tuple(window), sample_idx=index, raster_index=scene)
+        if self.sampler_options.get("count_once"):
+            info["own_part"] = tuple((s.start, s.stop) for s in self.windows.own_part(index))
+        return info
+
+    def prepare_data(self, idx: int) -> Any:
+        """A sample: read, then through the pipeline."""
+        return self.pipeline(self.load_sample(idx))
+
+    def load_sample(self, idx: int) -> dict:
+        """A sample as the pipeline gets it.
+
+        Raises:
+            DataError: A file is damaged.
+            LabelError: A label is no class.
+        """
+        info = self.get_data_info(idx)
+        window = Window(*info["window"])
+        pixels, valid, undeclared = self.reader.read(info["img_path"], window)
+        whole = bool(valid.all())
+        if undeclared:
+            self._tell_undeclared(info["img_path"], undeclared, window)
+        if self.scaling is not None:
+            pixels = self.scaling(pixels)
+            if not whole:
+                pixels[~valid] = 0
+        elif pixels.dtype != np.uint8:
+            pixels = pixels.astype(np.float32, copy=False)
+        info["img"] = pixels
+        info["img_shape"] = info["ori_shape"] = pixels.shape[:2]
+        info["transform"] = _moved(info["transform"], window)
+        if "seg_map_path" in info:
+            _, labels = self._read_labels(info)
+            if not whole:
+                labels[~valid] = self.ignore_index
+            info["gt_seg_map"] = labels
+            info["seg_fields"] = ["gt_seg_map"]
+        return info
+
+    def read_labels(self, idx: int) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
+        """Labels of a sample alone: ids in the file (h, w), None for colours; class ids (h, w)."""
+        raw, labels = self._read_labels(self.get_data_info(idx))
+        return raw, labels
+
+    def _read_labels(self, info: dict) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
+        window = Window(*info["window"])
+        raw, labels = self.label_reader.read(
+            Path(info["seg_map_path"]), Path(info["img_path"]), window
+        )
+        if self._areas is not None:
+            labels[~_covered(self._areas[info["raster_index"]], window)] = self.ignore_index
+        if "own_part" in info:
+            rows, cols = (slice(*part) for part in info["own_part"])
+            own = np.zeros(labels.shape, dtype=bool)
+            own[rows, cols] = True
+            labels[~own] = self.ignore_index
+        return raw, labels
+
+    def _tell_undeclared(self, path: str, count: int, window: Window) -> None:
+        if path in self._told:
+            return
+        self._told.add(path)
+        print_log(
+            f"{path}: {count} pixels of the window at row {window.row}, column {window.col} are "
+            "not finite though the file declares no such nodata; they are ignored (image 0, label "
+            f"{self.ignore_index}). tools/dataset_stats.py counts all of them",
+            "current",
+            logging.WARNING,
+        )
+
+    # classes ------------------------------------------------------------------------------------
+
+    def frequency_index(self) -> FrequencyIndex:
+        """Pixels of each class in all windows of the sampler's size; counted once, then kept.
+
+        Raises:
+            ConfigError: There are no labels.
+        """
+        self._need_labels("frequency_index()")
+        infos = [super(RasterSegDataset, self).get_data_info(i) for i in range(self.num_rasters)]
+        files = sorted({info[key] for info in infos for key in ("img_path", "seg_map_path")})
+        options = [*sorted(self.label_options.items()), self.reduce_zero_label, self.area]
+        options += [list(self.sampler_options["size"]), self.metainfo["classes"], "index", 1]
+        kept = self.cache_dir / f"frequency-{fingerprint(files, options)}.npz"
+        return cached_frequency_index(kept, lambda: self._count_classes(infos, kept))
+
+    def _count_classes(self, infos: Sequence[dict], kept: Path) -> FrequencyIndex:
+        grid = GridWindows(
+            self._shapes, self.sampler_options["size"], areas=self._areas, count_once=True
+        )
+        print_log(f"classes of {len(grid)} windows are counted, once: {kept}", "current")
+
+        def samples() -> Iterator[tuple[int, Window, NDArray[np.uint8]]]:
+            for index in range(len(grid)):
+                scene, window = grid[index]
+                part = tuple((s.start, s.stop) for s in grid.own_part(index))
+                info = {**infos[scene], "window": tuple(window), "own_part": part}
+                labels = self._read_labels({**info, "raster_index": scene})[1]
+                if self.reader.raster(info["img_path"]).has_invalid:
+                    valid = self.reader.read(info["img_path"], window)[1]
+                    labels[~valid] = self.ignore_index
+                yield scene, window, labels
+
+        try:
+            return build_frequency_index(samples(), len(self.metainfo["classes"]))
+        finally:
+            self.reader.close()
+
+    def class_weights(
+        self, method: WeightMethod = "inverse", *, beta: float = 0.999999
+    ) -> list[float]:
+        """Weights of the classes for a loss, mean 1; 0 for a class that does not occur.
+
+        Args:
+            method: As `mmrs.geo.class_weights.class_weights`, as is ``beta``.
+            beta: For ``effective``.
+        """
+        index = self.frequency_index()
+        weights = class_weights(index.totals, method, in_reach=index.in_reach, beta=beta)
+        return [float(weight) for weight in weights]
+
+    def _need_labels(self, what: str) -> None:
+        if self.labels is None:
+            raise ConfigError(
+                f"{what} needs labels",
+                where="RasterSegDataset.labels",
+                fix="name the label files",
+            )
+
+
+def _describe(raster: Raster, label: Path | None) -> dict[str, Any]:
+    reference = raster.georeference
+    info = {
+        "img_path": str(raster.path),
+        "raster_shape": (raster.height, raster.width),
+        "transform": None if reference.transform is None else tuple(reference.transform)[:6],
+        "crs": None if reference.crs is None else reference.crs.to_string(),
+        "gsd_m": raster.gsd_m,
+        "band_names": raster.band_names,
+        "reduce_zero_label": False,  # done when a sample is loaded
+        "label_map": None,
+        "seg_fields": [],
+    }
+    if label is not None:
+        info["seg_map_path"] = str(label)
+    return info
+
+
+def _moved(transform: Sequence[float] | None, window: Window) -> tuple[float, ...] | None:
+    if transform is None:
+        return None
+    return tuple(window_transform(Affine(*transform), window))[:6]
+
+
+def _area_in_pixels(
+    area: Any, polygons: Polygons | None, reader: WindowReader, info: Mapping[str, Any]
+) -> Any:
+    """The area in pixels of a raster, (x, y) = (column, row), cut at its edges."""
+    raster = reader.raster(info["img_path"])
+    to_pixel = ~(raster.georeference.transform or Affine.identity())
+    if polygons is None:
+        shape = shapely.box(*area)
+    else:
+        if raster.georeference.crs is None:
+            raise DataError(
+                "it has no CRS, so the area cannot be placed on it",
+                where=raster.path,
+                fix="give it one (gdal_edit.py -a_srs), or give the area as four pixel numbers",
+            )
+        moved = polygons.to_crs(raster.georeference.crs)
+        shape = shapely.union_all(shapely.make_valid(moved.geometries))
+    shape = shapely.transform(
+        shape, lambda points: np.column_stack(to_coordinates(to_pixel, points[:, 0], points[:, 1]))
+    )
+    return shapely.intersection(shape, shapely.box(0, 0, raster.width, raster.height))
+
+
+def _covered(area: Any, window: Window) -> NDArray[np.bool_]:
+    """Which pixels of a window have their centre in an area of pixels."""
+    box = shapely.box(window.col, window.row, window.col + window.width, window.row + window.height)
+    if shapely.covers(area, box):
+        return np.ones((window.height, window.width), dtype=bool)
+    cols = window.col + 0.5 + np.arange(window.width)
+    rows = window.row + 0.5 + np.arange(window.height)
+    shapely.prepare(area)
+    return np.asarray(shapely.contains_xy(area, *np.meshgrid(cols, rows)))
