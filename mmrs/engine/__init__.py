@@ -1,7 +1,15 @@
 """Metrics and hooks of a run."""
 
+from mmrs.engine.boundary_metric import BoundaryMetric
+from mmrs.engine.isprs_metric import ISPRSMetric
 from mmrs.engine.loveda_submission import LoveDASubmission
 from mmrs.engine.same_buffers_hook import SameBuffersHook
 from mmrs.engine.seg_metric import SegMetric
 
-__all__ = ["LoveDASubmission", "SameBuffersHook", "SegMetric"]
+__all__ = [
+    "BoundaryMetric",
+    "ISPRSMetric",
+    "LoveDASubmission",
+    "SameBuffersHook",
+    "SegMetric",
+]

@@ -13,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from PIL import Image
 
-from mmrs.engine.seg_metric import _to_numpy
+from mmrs.engine.counted_metric import to_numpy
 from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.atomic import atomic_path
 from mmrs.registry import METRICS
@@ -58,7 +58,7 @@ class LoveDASubmission(BaseMetric):
             )
         for sample in data_samples:
             image_path = str(sample["img_path"])
-            predicted = _to_numpy(sample["pred_sem_seg"]["data"])
+            predicted = to_numpy(sample["pred_sem_seg"]["data"])
             low, high = int(predicted.min()), int(predicted.max())
             if low < 0 or high >= NUM_CLASSES:
                 raise DataError(

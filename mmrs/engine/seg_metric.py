@@ -11,49 +11,64 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.dist import all_reduce, get_dist_info, is_main_process
-from mmengine.evaluator import BaseMetric
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from numpy.typing import NDArray
 from PIL import Image
-from prettytable import PrettyTable
 
 from mmrs.engine.confusion import SegScores, confusion_matrix, score
-from mmrs.errors import ConfigError, DataError, OutputError
-from mmrs.label_check import check_labels
+from mmrs.engine.counted_metric import CountedMetric, to_numpy
+from mmrs.engine.score_tables import NOTHING_TO_AVERAGE, seg_tables
+from mmrs.errors import ConfigError, OutputError
 from mmrs.registry import METRICS
 
 METRIC_NAMES = ("mIoU", "mF1", "OA", "AA", "Kappa", "precision", "recall")
 
 
-def check_metric_names(names: Sequence[str], where: str = "metrics") -> tuple[str, ...]:
+def check_metric_names(
+    names: Sequence[str], where: str = "metrics", *, known: Sequence[str] = METRIC_NAMES
+) -> tuple[str, ...]:
     """Return ``names`` as a tuple.
 
     Raises:
         ConfigError: A name is unknown, or there is none.
     """
     for name in names:
-        if name not in METRIC_NAMES:
-            lower = {known.lower(): known for known in METRIC_NAMES}
+        if name not in known:
+            lower = {other.lower(): other for other in known}
             near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
             guess = f"did you mean {lower[near[0]]!r}? " if near else ""
             raise ConfigError(
                 f"unknown metric {name!r}",
                 where=where,
-                fix=f"{guess}choose from {', '.join(METRIC_NAMES)}",
+                fix=f"{guess}choose from {', '.join(known)}",
             )
     if not names:
-        raise ConfigError("no metric", where=where, fix=f"choose from {', '.join(METRIC_NAMES)}")
+        raise ConfigError("no metric", where=where, fix=f"choose from {', '.join(known)}")
     return tuple(names)
 
 
+def seg_values(scores: SegScores) -> dict[str, float]:
+    """Every score of `METRIC_NAMES`, in percent."""
+    values = {
+        "mIoU": scores.mean(scores.iou),
+        "mF1": scores.mean(scores.f1),
+        "OA": scores.overall_accuracy,
+        "AA": scores.mean(scores.recall),
+        "Kappa": scores.kappa,
+        "precision": scores.mean(scores.precision),
+        "recall": scores.mean(scores.recall),
+    }
+    return {name: 100 * value for name, value in values.items()}
+
+
 @METRICS.register_module()
-class SegMetric(BaseMetric):
+class SegMetric(CountedMetric):
     """Scores of semantic segmentation from one int64 confusion matrix.
 
     Every score is in percent, not rounded. A class that is neither in the truth nor in the
     prediction is printed as absent and left out of the means, and their number is printed.
+    Beside the scores stands the protocol: what was counted, how often, and what was not.
     One process and many give the same value: samples that a sampler repeats to even out the
     shards are left out.
 
@@ -63,6 +78,9 @@ class SegMetric(BaseMetric):
             recall), Kappa, precision and recall (both means over the classes).
         exclude_from_mean: Class names that are scored but not averaged.
         ignore_index: The label that does not count.
+        stitch: Put windows of one scene together before they are counted, so that each pixel of
+            the scene counts once: its class is that of the largest mean probability over the
+            windows (of the deepest window, where the model gives no logits).
         confusion_matrix: A CSV file to write the matrix to, rows are truth.
         output_dir: A folder to write each predicted map to, as a PNG named after its image,
             with the ids of the label files (one up where ``reduce_zero_label`` took one off).
@@ -72,10 +90,8 @@ class SegMetric(BaseMetric):
     Raises:
         ConfigError: A metric or class name is unknown; ``format_only`` without ``output_dir``.
         LabelError: A label is neither a class nor ignored.
-        DataError: A label and its prediction differ in size.
+        DataError: A label and its prediction differ in size; or windows cannot be stitched.
     """
-
-    default_prefix = ""
 
     def __init__(
         self,
@@ -83,17 +99,20 @@ class SegMetric(BaseMetric):
         score_names: Sequence[str] = ("mIoU",),
         exclude_from_mean: Sequence[str] = (),
         ignore_index: int = 255,
+        stitch: bool = False,
         confusion_matrix: str | None = None,
         output_dir: str | None = None,
         format_only: bool = False,
         prefix: str | None = None,
     ) -> None:
-        # BaseMetric warns where there is neither a prefix nor a default one
-        super().__init__(prefix=prefix)
+        super().__init__(
+            exclude_from_mean=exclude_from_mean,
+            ignore_index=ignore_index,
+            stitch=stitch,
+            prefix=prefix,
+        )
         names = [score_names] if isinstance(score_names, str) else list(score_names)
-        self.score_names = check_metric_names(names, where="SegMetric.score_names")
-        self.exclude_from_mean = tuple(exclude_from_mean)
-        self.ignore_index = ignore_index
+        self.score_names = check_metric_names(names, where=f"{type(self).__name__}.score_names")
         self.confusion_matrix_path = confusion_matrix
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.format_only = format_only
@@ -101,125 +120,84 @@ class SegMetric(BaseMetric):
         if format_only and self.output_dir is None:
             raise ConfigError(
                 "format_only writes maps, but output_dir is not set",
-                where="SegMetric.output_dir",
+                where=f"{type(self).__name__}.output_dir",
                 fix="set output_dir, or format_only=False",
             )
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count one batch of predictions; write their maps where asked."""
-        for sample in data_samples:
-            predicted = _to_numpy(sample["pred_sem_seg"]["data"])
-            if self.output_dir is not None:
-                _save_map(predicted, sample, self.output_dir)
-            if self.format_only:
-                self.results.append(None)
-            else:
-                self.results.append(self._count(predicted, sample))
-
-    def _count(self, predicted: NDArray, sample: dict) -> tuple[NDArray, NDArray]:
-        """Return the confusion matrix of one sample as (flat index, count) of its nonzeros."""
-        where = sample.get("seg_map_path") or sample.get("img_path")
-        if "gt_sem_seg" not in sample:
-            raise DataError(
-                "no label to evaluate against",
-                where=where,
-                fix="put LoadAnnotations into the pipeline, or set format_only=True",
-            )
-        label = _to_numpy(sample["gt_sem_seg"]["data"])
-        if label.shape != predicted.shape:
-            raise DataError(
-                f"label is {label.shape[0]} x {label.shape[1]} but the prediction for "
-                f"{sample.get('img_path')} is {predicted.shape[0]} x {predicted.shape[1]}",
-                where=where,
-                fix="give image and label the same size",
-            )
-        num_classes = len(self._class_names())
-        try:
-            matrix = confusion_matrix(
-                predicted, label, num_classes=num_classes, ignore_index=self.ignore_index
-            ).ravel()
-        except ValueError:
-            # counting finds a label out of range for free; only now look for its pixel
-            check_labels(
-                label,
-                num_classes=num_classes,
-                ignore_index=self.ignore_index,
-                where=where,
-                reduce_zero_label=sample.get("reduce_zero_label"),
-            )
-            raise
-        index = np.flatnonzero(matrix)
-        return index, matrix[index]
+    def add(self, sample: dict) -> None:
+        """Count one sample, or keep it for its scene; write its map where asked."""
+        if self.output_dir is not None:
+            _save_map(to_numpy(sample["pred_sem_seg"]["data"]), sample, self.output_dir)
+        if not self.format_only:
+            super().add(sample)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Reduce the counts of all processes and return the scores.
-
-        Overrides BaseMetric's collection, which drops the tail of uneven shards.
-
-        Args:
-            size: Number of samples of the data set; what samplers add beyond it is left out.
-
-        Returns:
-            The scores in percent, the same in every process.
-        """
-        rank, world_size = get_dist_info()
-        # the k-th sample of a process is number k * world_size + rank (DefaultSampler)
-        mine = self.results[: max(0, -(-(size - rank) // world_size))]
-        self.results.clear()
+        """As `CountedMetric`; nothing where only maps were written."""
         if self.format_only:
             print_log(f"maps are in {self.output_dir}", logger="current")
             return {}
-        num_classes = len(self._class_names())
-        total = torch.zeros(num_classes * num_classes, dtype=torch.int64)
-        for index, count in mine:
-            total[torch.from_numpy(index)] += torch.from_numpy(count)
-        all_reduce(total)
-        values = self.compute_metrics([total.numpy().reshape(num_classes, num_classes)])
-        return {f"{self.prefix}/{k}" if self.prefix else k: v for k, v in values.items()}
+        return super().evaluate(size)
+
+    @property
+    def count_length(self) -> int:
+        """The matrix, and the number of ignored pixels."""
+        return len(self.class_names) ** 2 + 1
+
+    def count(
+        self, prediction: NDArray, label: NDArray, meta: Mapping[str, Any]
+    ) -> NDArray[np.int64]:
+        """Confusion matrix and ignored pixels, flat."""
+        try:
+            matrix = confusion_matrix(
+                prediction,
+                label,
+                num_classes=len(self.class_names),
+                ignore_index=self.ignore_index,
+            )
+        except ValueError:
+            # counting finds a label out of range for free; only now look for its pixel
+            self.check_label(label, meta)
+            raise
+        return np.append(matrix, label.size - matrix.sum())
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the scores of ``results``, a list of (C, C) matrices, and print the table."""
-        matrix = np.sum(results, axis=0, dtype=np.int64)
-        scores = score(matrix, self._class_names(), exclude_from_mean=self.exclude_from_mean)
+        """Return the scores of ``results``, a list of flat counts, and print the tables."""
+        counts = np.sum(results, axis=0, dtype=np.int64)
+        names = self.class_names
+        matrix, ignored = counts[:-1].reshape(len(names), len(names)), int(counts[-1])
+        scores = score(matrix, names, exclude_from_mean=self.exclude_from_mean)
         self.scores = scores
-        all_values = {
-            "mIoU": scores.mean(scores.iou),
-            "mF1": scores.mean(scores.f1),
-            "OA": scores.overall_accuracy,
-            "AA": scores.mean(scores.recall),
-            "Kappa": scores.kappa,
-            "precision": scores.mean(scores.precision),
-            "recall": scores.mean(scores.recall),
-        }
-        values = {name: 100 * all_values[name] for name in self.score_names}
+        values = seg_values(scores)
+        values = {name: values[name] for name in self.score_names}
         if is_main_process():
-            _print_table(scores, values)
+            self._print(scores, values, ignored)
             if self.confusion_matrix_path is not None:
                 save_matrix(scores, self.confusion_matrix_path)
         return values
 
-    def _class_names(self) -> tuple[str, ...]:
-        classes = (self.dataset_meta or {}).get("classes")
-        if not classes:
-            raise ConfigError(
-                "the data set names no classes",
-                where="test_dataloader.dataset.metainfo",
-                fix="set metainfo=dict(classes=(...), palette=[...])",
-            )
-        for name in self.exclude_from_mean:
-            if name not in classes:
-                raise ConfigError(
-                    f"{name!r} is not a class",
-                    where="SegMetric.exclude_from_mean",
-                    fix=f"choose from {', '.join(classes)}",
-                )
-        return tuple(classes)
+    def protocol(self, counted: int, ignored: int) -> str:
+        """How the scores came about, in one line.
+
+        Args:
+            counted: Pixels that were counted.
+            ignored: Pixels that were not.
+        """
+        return f"{self.overlap_rule}; {ignored_share(counted, ignored)}"
+
+    def _print(self, scores: SegScores, values: Mapping[str, float], ignored: int) -> None:
+        logger = MMLogger.get_current_instance()
+        for text in seg_tables(scores, values):
+            print_log(text, logger=logger)
+        counted = int(scores.matrix.sum())
+        print_log(f"protocol: {self.protocol(counted, ignored)}", logger=logger)
+        if not scores.averaged.any():
+            print_log(NOTHING_TO_AVERAGE, logger=logger, level=logging.WARNING)
 
 
-def _to_numpy(data: torch.Tensor | NDArray) -> NDArray:
-    """(1, H, W) or (H, W) tensor on any device -> (H, W) array."""
-    array = data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
-    return array[0] if array.ndim == 3 else array
+def ignored_share(counted: int, ignored: int) -> str:
+    """``12 of 100 pixels ignored (12.00 %)``."""
+    total = counted + ignored
+    return f"{ignored} of {total} pixels ignored ({100 * ignored / max(total, 1):.2f} %)"
 
 
 def _save_map(predicted: NDArray, sample: dict, folder: Path) -> None:
@@ -232,41 +210,6 @@ def _save_map(predicted: NDArray, sample: dict, folder: Path) -> None:
         raise OutputError(
             f"cannot write ({error.strerror})", where=path, fix="choose another --out"
         ) from error
-
-
-def _print_table(scores: SegScores, values: Mapping[str, float]) -> None:
-    """Log the classes, their mean, and the scores asked for, with what was left out of the mean."""
-    table = PrettyTable(["class", "IoU", "F1", "precision", "recall", "pixels"])
-    table.align = "r"
-    table.align["class"] = "l"
-    columns = (scores.iou, scores.f1, scores.precision, scores.recall)
-    for index, name in enumerate(scores.classes):
-        pixels = int(scores.matrix[index].sum())
-        if scores.absent[index]:
-            table.add_row([name, *["absent"] * 4, pixels])
-            continue
-        note = "" if scores.averaged[index] else " (not in the mean)"
-        table.add_row([name + note, *(f"{100 * c[index]:.2f}" for c in columns), pixels])
-    table.add_row(["mean", *(f"{100 * scores.mean(c):.2f}" for c in columns), ""])
-    logger = MMLogger.get_current_instance()
-    print_log(f"per class, in percent:\n{table.get_string()}", logger=logger)
-    overall = PrettyTable(list(values))
-    overall.add_row([f"{value:.2f}" for value in values.values()])
-    print_log(f"overall, in percent:\n{overall.get_string()}", logger=logger)
-    left_out = [n for n, used in zip(scores.classes, scores.averaged, strict=True) if not used]
-    if left_out:
-        print_log(
-            f"means are over {int(scores.averaged.sum())} of {len(scores.classes)} classes; "
-            f"{len(left_out)} left out: {', '.join(left_out)}",
-            logger=logger,
-        )
-    if not scores.averaged.any():
-        print_log(
-            "no class is left to average: the scores are NaN and this model cannot become the "
-            "best one",
-            logger=logger,
-            level=logging.WARNING,
-        )
 
 
 def save_matrix(scores: SegScores, path: str | Path) -> None:
