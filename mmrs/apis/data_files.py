@@ -1,37 +1,33 @@
-"""Files of a data set: there, readable, of one size, and the suffix that was meant."""
+"""Files of a data set: which are there, and the suffix that was meant."""
 
 from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import rasterio
-from PIL import Image, UnidentifiedImageError
-
 from mmrs.errors import DataError
 
 
-def check_pairs(key: str, dataset: Any, *, labels: bool) -> None:
-    """Every listed file is there: by folder listings, which are cheap where stat is not.
+def missing_files(key: str, dataset: Any, *, labels: bool) -> list[DataError]:
+    """Listed files that are not there: by folder listings, which are cheap where stat is not.
 
     Args:
         key: The data set's place in the config.
         dataset: The data set.
         labels: Whether its labels are read, and so have to be there.
 
-    Raises:
-        DataError: A file is missing.
+    Returns:
+        One error a file; the first tells how many there are.
     """
     if getattr(dataset, "backend_args", None):
-        return  # not on a file system
+        return []  # not on a file system
     listings: dict[str, set[str]] = {}
-    missing = []
+    missing: dict[str, None] = {}
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         for name in ("img_path", "seg_map_path") if labels else ("img_path",):
@@ -42,14 +38,16 @@ def check_pairs(key: str, dataset: Any, *, labels: bool) -> None:
             if folder not in listings:
                 listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
             if file not in listings[folder]:
-                missing.append(path)
-    if missing:
-        more = f" (and {len(missing) - 1} more of {len(dataset)} samples)" if missing[1:] else ""
-        raise DataError(
-            f"there is no such file{more}, but {key} lists it",
-            where=missing[0],
-            fix=_missing_pair_fix(missing[0], listings[os.path.dirname(missing[0])], dataset, key),
+                missing[path] = None
+    more = f" (and {len(missing) - 1} more of {len(dataset)} samples)" if len(missing) > 1 else ""
+    return [
+        DataError(
+            f"there is no such file{more if index == 0 else ''}, but {key} lists it",
+            where=path,
+            fix=_missing_pair_fix(path, listings[os.path.dirname(path)], dataset, key),
         )
+        for index, path in enumerate(missing)
+    ]
 
 
 def _missing_pair_fix(path: str, listing: set[str], dataset: Any, key: str) -> str:
@@ -67,44 +65,6 @@ def _missing_pair_fix(path: str, listing: set[str], dataset: Any, key: str) -> s
     )
 
 
-def check_files(info: Mapping, *, labels: bool) -> None:
-    """Headers of one pair: both are readable and of one size.
-
-    Raises:
-        DataError: One is not, or their sizes differ.
-    """
-    image, label = info.get("img_path"), info.get("seg_map_path")
-    if not isinstance(image, str) or not os.path.isfile(image):
-        return  # on a server: the worker that reads it will tell
-    image_size = _size(image, "image")
-    if not labels or not isinstance(label, str) or not os.path.isfile(label):
-        return
-    label_size = _size(label, "label")
-    if image_size != label_size:
-        raise DataError(
-            f"label is {label_size[0]} x {label_size[1]} but its image {image} is "
-            f"{image_size[0]} x {image_size[1]} (rows x columns)",
-            where=label,
-            fix="give image and label the same size",
-        )
-
-
-def _size(path: str, kind: str) -> tuple[int, int]:
-    """Return (rows, columns) from the header."""
-    try:
-        with quiet_pillow(), Image.open(path) as picture:
-            return picture.height, picture.width
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        size = _raster_size(path)
-        if size is not None:
-            return size
-        raise DataError(
-            f"cannot be read as an {kind}" if kind == "image" else f"cannot be read as a {kind}",
-            where=path,
-            fix=f"replace it, or take it out of the data set; it begins with {_head(path)}",
-        ) from error
-
-
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
     """Pillow logs what it cannot open besides raising it."""
@@ -117,18 +77,8 @@ def quiet_pillow() -> Iterator[None]:
         pillow.setLevel(before)
 
 
-def _raster_size(path: str) -> tuple[int, int] | None:
-    """Return the size of what Pillow does not know: many bands, 16 bits, tiles."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as raster:
-                return raster.height, raster.width
-    except rasterio.errors.RasterioError:
-        return None
-
-
-def _head(path: str) -> str:
+def head_of(path: str) -> str:
+    """Return the first bytes of a file, to show what it is."""
     with open(path, "rb") as file:
         return repr(file.read(12))[1:]
 

@@ -155,7 +155,7 @@ def _failure(transform: Callable, error: Exception, info: dict) -> DataError:
             return DataError(
                 f"{name} cannot decode {raster}",
                 where=image,
-                fix="load it by dict(type='LoadSingleRSImageFromFile'), or by another "
+                fix="load it by dict(type='mmrs.LoadRaster'), or by another "
                 "imdecode_backend",
             )
         return DataError(

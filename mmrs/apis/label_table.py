@@ -35,16 +35,12 @@ class LabelTable:
 
     def add(self, raw: NDArray | None, labels: NDArray) -> None:
         """Count one file: its ids (H, W), None for a colour picture, and the train ids."""
+        self.add_counts(count_ids(raw, labels))
+
+    def add_counts(self, counts: Counter) -> None:
+        """Count one file by what :func:`count_ids` found in it."""
         self.files += 1
-        if raw is None or raw.shape != labels.shape:
-            ids, pixels = np.unique(labels, return_counts=True)
-            pairs = [(None, int(i)) for i in ids]
-        else:
-            packed = (raw.astype(np.int64) << 16) | (labels.astype(np.int64) & 0xFFFF)
-            codes, pixels = np.unique(packed, return_counts=True)
-            pairs = [(int(code >> 16), int(code & 0xFFFF)) for code in codes]
-        for pair, count in zip(pairs, pixels.tolist(), strict=True):
-            self.counts[pair] += count
+        self.counts.update(counts)
 
     def text(self) -> str:
         """Return the table as it is printed before training."""
@@ -66,6 +62,28 @@ class LabelTable:
             f"labels of {self.key} ({self.files} of {self.total} files read, "
             f"reduce_zero_label={self.reduce_zero_label}):\n{table.get_string()}"
         )
+
+
+def count_ids(raw: NDArray | None, labels: NDArray) -> Counter:
+    """(id in the file, train id) -> pixels of one file.
+
+    Args:
+        raw: (H, W) ids in the file; None for a colour picture, whose first id is None.
+        labels: (H, W) train ids.
+    """
+    if raw is None or raw.shape != labels.shape:
+        ids, pixels = np.unique(labels, return_counts=True)
+        pairs: list[tuple[int | None, int]] = [(None, int(i)) for i in ids]
+    elif raw.dtype == np.uint8 and labels.dtype == np.uint8:
+        pixels = np.bincount((raw.astype(np.intp) << 8 | labels).ravel(), minlength=1)
+        codes = np.flatnonzero(pixels)
+        pixels = pixels[codes]
+        pairs = [(int(code >> 8), int(code & 0xFF)) for code in codes]
+    else:
+        packed = (raw.astype(np.int64) << 16) | (labels.astype(np.int64) & 0xFFFF)
+        codes, pixels = np.unique(packed, return_counts=True)
+        pairs = [(int(code >> 16), int(code & 0xFFFF)) for code in codes]
+    return Counter(dict(zip(pairs, pixels.tolist(), strict=True)))
 
 
 def empty_table(key: str, dataset: Any) -> LabelTable | None:

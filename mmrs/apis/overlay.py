@@ -126,36 +126,46 @@ def compose(
     """
     height, width = panels[0][1].shape[:2]
     page_width = max(2 * MARGIN + len(panels) * width + (len(panels) - 1) * GAP, 560)
-    lines = _legend_lines(legend, page_width - 2 * MARGIN)
+    lines = legend_lines(legend, page_width - 2 * MARGIN)
     top = MARGIN + TITLE_HEIGHT + CAPTION_HEIGHT
     page_height = top + height + 20 + LEGEND_ROW * len(lines) + MARGIN - 6
     page = Image.new("RGB", (page_width, page_height), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, MARGIN - 6), title, fill=INK, font=_font(26, bold=True))
-    draw.text((MARGIN, MARGIN + 28), subtitle, fill=FAINT, font=_font(16))
+    draw.text((MARGIN, MARGIN - 6), title, fill=INK, font=font(26, bold=True))
+    draw.text((MARGIN, MARGIN + 28), subtitle, fill=FAINT, font=font(16))
     for index, (caption, pixels) in enumerate(panels):
         left = MARGIN + index * (width + GAP)
-        draw.text((left, top - CAPTION_HEIGHT + 4), caption, fill=INK, font=_font(17))
+        draw.text((left, top - CAPTION_HEIGHT + 4), caption, fill=INK, font=font(17))
         page.paste(Image.fromarray(pixels), (left, top))
         draw.rectangle((left - 1, top - 1, left + width, top + height), outline=FAINT)
     if metres_per_pixel is not None:
         _draw_scale(draw, MARGIN, top + height, width, metres_per_pixel)
-    for row, line in enumerate(lines):
-        for left, text, colour in line:
-            box = top + height + 20 + row * LEGEND_ROW
-            draw.rectangle((MARGIN + left, box, MARGIN + left + 26, box + 18), colour, FAINT)
-            draw.text((MARGIN + left + 34, box - 1), text, fill=INK, font=_font(17))
+    draw_legend(draw, lines, MARGIN, top + height + 20)
     return page
 
 
-def _legend_lines(
+def draw_legend(
+    draw: ImageDraw.ImageDraw,
+    lines: Sequence[Sequence[tuple[int, str, Colour]]],
+    left: int,
+    top: int,
+) -> None:
+    """Draw what `legend_lines` has laid out, its upper left corner at (left, top)."""
+    for row, line in enumerate(lines):
+        for offset, text, colour in line:
+            x, y = left + offset, top + row * LEGEND_ROW
+            draw.rectangle((x, y, x + 26, y + 18), colour, FAINT)
+            draw.text((x + 34, y - 1), text, fill=INK, font=font(17))
+
+
+def legend_lines(
     legend: Sequence[tuple[str, Colour]], width: int
 ) -> list[list[tuple[int, str, Colour]]]:
     """Entries broken into lines that fit: (left, text, colour)."""
     lines: list[list[tuple[int, str, Colour]]] = [[]]
     left = 0
     for text, colour in legend:
-        needed = 34 + round(_font(17).getlength(text)) + 28
+        needed = 34 + round(font(17).getlength(text)) + 28
         if lines[-1] and left + needed > width:
             lines.append([])
             left = 0
@@ -175,7 +185,7 @@ def _draw_scale(
     text = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
     box = (left + 10, bottom - 46, left + max(length, 60) + 34, bottom - 10)
     draw.rectangle(box, fill=PAPER, outline=FAINT)
-    draw.text((left + 22, bottom - 42), text, fill=INK, font=_font(15))
+    draw.text((left + 22, bottom - 42), text, fill=INK, font=font(15))
     draw.rectangle((left + 22, bottom - 20, left + 22 + length, bottom - 16), fill=INK)
 
 
@@ -194,7 +204,8 @@ def _is_metric(scene: Raster) -> bool:
     return crs is not None and crs.is_projected and crs.linear_units.lower() in ("metre", "meter")
 
 
-def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return a font of a size in pixels."""
     # matplotlib, which MMEngine needs, brings a font that knows most alphabets
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", size)

@@ -77,7 +77,7 @@ def test_raster_that_the_pipeline_cannot_decode_is_told_by_its_bands(data, capsy
         old.unlink()
     line = train_refused(capsys, data, train_dataloader__dataset__img_suffix=".tif")
     assert f"{path}: LoadImageFromFile cannot decode 12 bands of int16" in line
-    assert "LoadSingleRSImageFromFile" in line
+    assert "mmrs.LoadRaster" in line
 
 
 def test_unreadable_label(data, capsys):
@@ -237,7 +237,7 @@ def test_label_out_of_range_names_file_value_and_pixel(data, capsys):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_label_out_of_range_that_only_a_worker_meets(data, capsys, monkeypatch, workers):
     # not seen beforehand: the look is over after the first sample
-    monkeypatch.setattr("mmrs.apis.data_check._spread", lambda count: [0])
+    monkeypatch.setattr("mmrs.apis.set_check._spread", lambda pairs: pairs[:1])
     path = data / "ann" / "train" / "t2.png"
     Image.fromarray(np.full((32, 32), 9, np.uint8)).save(path)
     config = write_config(data, train_dataloader__num_workers=workers)

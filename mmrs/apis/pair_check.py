@@ -1,0 +1,199 @@
+"""One image and its label: readable, of one size and grid, and with labels that mean something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmrs.apis.findings import Finding
+from mmrs.apis.image_check import Decoded, ImageFacts, decode_image, look_at_image
+from mmrs.apis.label_reader import LabelFacts, LabelReader, reads_labels
+from mmrs.errors import DataError, MmrsError
+from mmrs.geo.raster import Raster
+from mmrs.geo.window_reader import grid_difference
+
+
+@dataclass
+class PairResult:
+    """What looking at one pair showed; pixels are not kept.
+
+    Attributes:
+        info: The sample, as the data set has it.
+        image: The image's header; None where it cannot be read, or is not on a file system.
+        label: What the label holds; None where there is none.
+        decoded: What reading the whole image showed; None where it was not read.
+        findings: What is wrong.
+    """
+
+    info: dict
+    image: ImageFacts | None = None
+    label: LabelFacts | None = None
+    decoded: Decoded | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether training would fail on it."""
+        return any(finding.level == "error" for finding in self.findings)
+
+
+class PairChecker:
+    """Checks the pairs of one data set; it may be used by several threads.
+
+    Args:
+        dataset: The data set.
+        transforms: Its pipeline.
+    """
+
+    def __init__(self, dataset: Any, transforms: Sequence[Any]) -> None:
+        self.reads_labels = reads_labels(transforms)
+        self.reader = LabelReader(dataset, transforms)
+        self.loader = next(
+            (step for step in transforms if type(step).__name__.startswith("LoadImage")), None
+        )
+        self.drops_gaps = any(getattr(step, "ignores_nodata", False) for step in transforms)
+
+    def check(self, info: dict, *, whole: bool) -> PairResult:
+        """Look at one sample; nothing is raised for what is wrong with it.
+
+        Args:
+            info: As the data set has it.
+            whole: Read every block of the image; else its header only. Labels are always read
+                whole.
+        """
+        result = PairResult(info)
+        image, label = info.get("img_path"), info.get("seg_map_path")
+        if not isinstance(image, str) or not os.path.isfile(image):
+            return result  # missing, which is told elsewhere, or on a server
+        has_label = self.reads_labels and isinstance(label, str) and os.path.isfile(label)
+        try:
+            result.image = look_at_image(image)
+        except MmrsError as error:
+            result.findings.append(Finding("unreadable", "error", error))
+        else:
+            result.findings += self._image_findings(image, result.image)
+        if has_label:
+            self._check_label(result, label)
+        if whole and result.image is not None:
+            self._decode(result, image)
+        if result.label is not None:
+            result.label.labels = None
+        return result
+
+    def _check_label(self, result: PairResult, path: str) -> None:
+        try:
+            facts = look_at_image(path, what="a label")
+        except MmrsError as error:
+            result.findings.append(Finding("unreadable", "error", error))
+            return
+        image = result.image
+        if image is not None and (facts.height, facts.width) != (image.height, image.width):
+            error = DataError(
+                f"label is {facts.height} x {facts.width} but its image "
+                f"{result.info['img_path']} is {image.height} x {image.width} (rows x columns)",
+                where=path,
+                fix="give image and label the same size",
+            )
+            result.findings.append(Finding("size", "error", error))
+        elif image is not None:
+            result.findings += _place_findings(result.info["img_path"], image, path, facts)
+        if self.reader.steps:
+            result.label = self.reader.read(result.info)
+            result.findings += result.label.findings
+
+    def _decode(self, result: PairResult, path: str) -> None:
+        labels = None if result.label is None else result.label.labels
+        try:
+            found = decode_image(path, result.image, labels, self.reader.ignore_index)
+        except MmrsError as error:
+            result.findings.append(Finding("unreadable", "error", error))
+            return
+        result.decoded = found
+        result.findings += self._gap_findings(path, found)
+
+    def _image_findings(self, path: str, facts: ImageFacts) -> list[Finding]:
+        """Tell what MMSegmentation's loader changes in silence."""
+        if getattr(self.loader, "color_type", "") != "color":
+            return []
+        if getattr(self.loader, "imdecode_backend", "") == "tifffile":
+            return []
+        fix = "load it by dict(type='mmrs.LoadRaster'), with one mean and std a band"
+        if facts.dtype != "uint8":
+            error = DataError(
+                f"{facts.kind}, which {type(self.loader).__name__} cuts to 8 bits in silence"
+                if facts.bands in (1, 3)
+                else f"LoadImageFromFile cannot decode {facts.kind}",
+                where=path,
+                fix=fix,
+            )
+            return [Finding("bands", "error", error)]
+        if facts.bands not in (1, 3):
+            error = DataError(
+                f"{facts.kind}, but {type(self.loader).__name__} reads red, green and blue only",
+                where=path,
+                fix=fix,
+            )
+            return [Finding("bands", "error", error)]
+        return []
+
+    def _gap_findings(self, path: str, found: Decoded) -> list[Finding]:
+        findings = []
+        at = "" if found.first is None else f", the first at (row {found.first[0]}, col "
+        at += "" if found.first is None else f"{found.first[1]})"
+        refuses = getattr(self.loader, "nodata", None) == "error"
+        if found.undeclared and not self.drops_gaps:
+            error = DataError(
+                f"{found.undeclared} pixels are NaN or infinite, and the file does not declare "
+                f"them as nodata{at}",
+                where=path,
+                fix="fill them, or leave the image out; gdal_translate -a_nodata nan declares them",
+            )
+            findings.append(Finding("nodata", "error", error))
+        if found.nodata and refuses:
+            error = DataError(
+                f"{found.nodata} pixels hold no data, which LoadRaster refuses{at}",
+                where=path,
+                fix="give them the label 255 and set nodata='keep', or leave the image out",
+            )
+            findings.append(Finding("nodata", "error", error))
+        elif found.labelled > found.undeclared and not self.drops_gaps:
+            error = DataError(
+                f"{found.labelled} of {found.nodata} pixels without data (nodata, mask or "
+                f"transparent) have the label of a class{at}",
+                where=path,
+                fix=f"give them the label {self.reader.ignore_index} (ignored)",
+            )
+            findings.append(Finding("nodata", "warning", error))
+        return findings
+
+
+def _place_findings(
+    image_path: str, image: ImageFacts, path: str, label: ImageFacts
+) -> list[Finding]:
+    """Compare where image and label lie on Earth, as far as both say so."""
+    have = not image.georeference.is_missing, not label.georeference.is_missing
+    if all(have):
+        with Raster(path) as labels, Raster(image_path) as pixels:
+            told = grid_difference(labels, pixels)
+        if told is None:
+            return []
+        error = DataError(
+            f"it does not lie on the grid of its image {image_path}: {told}",
+            where=path,
+            fix="warp the label to the image's grid (nearest neighbour), or take them out",
+        )
+        return [Finding("grid", "error", error)]
+    for is_there, facts, own, other in (
+        (have[0], image, image_path, "its label"),
+        (have[1], label, path, "its image"),
+    ):
+        if not is_there and any(have) and facts.keeps_place:
+            error = DataError(
+                f"has no CRS and grid, but {other} has, so whether they match cannot be told",
+                where=own,
+                fix="copy them from the original (gdal_edit.py -a_srs ... -a_ullr ...)",
+            )
+            return [Finding("crs", "warning", error)]
+    return []
