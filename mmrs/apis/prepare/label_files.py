@@ -1,0 +1,233 @@
+"""Label files of any encoding, window by window, as ids; the rest is told or counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.warp import Resampling, reproject
+
+from mmrs.apis.prepare.job import IGNORED_ID, LabelRule
+from mmrs.errors import DataError, LabelError
+from mmrs.geo.palette_codec import PaletteCodec, Rgb, count_colours
+from mmrs.geo.raster import Raster
+from mmrs.geo.windows import Window
+
+
+class LabelFile:
+    """A label raster opened for reading as ids; use it in a ``with`` block.
+
+    Args:
+        path: The file.
+        rule: How its pixels become ids.
+        name: What messages call it.
+
+    Attributes:
+        raster: The opened raster.
+        unknown: Pixels of colours that no class has; each window read adds to them.
+        values: Values found in a file of one band; each window read adds to them.
+
+    Raises:
+        DataError: It is no raster.
+        LabelError: It has colours and the rule has none, or it holds no whole numbers.
+    """
+
+    def __init__(self, path: Path, rule: LabelRule, name: str) -> None:
+        self.raster = Raster(path)
+        self.name = name
+        self.rule = rule
+        self.unknown: Counter[Rgb] = Counter()
+        self.values: set[int] = set()
+        table = None if rule.by_value or not rule.colours else read_colour_table(self.raster)
+        self._table = table
+        self._codec: PaletteCodec | None = None
+        if self.raster.count >= 3 or self._table is not None:
+            if not rule.colours:
+                raise self._asks_for_colours()
+            self._codec = _codec(rule)
+        if self._codec is None:
+            self._check_type()
+
+    def __enter__(self) -> LabelFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.raster.close()
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Ids of a window, (h, w).
+
+        Raises:
+            DataError: The file is damaged there.
+            LabelError: A value is no id.
+        """
+        pixels = self.raster.read(window)
+        if self._codec is None:
+            return self._by_value(pixels[..., 0], window)
+        rgb = pixels[..., :3] if self._table is None else self._table[pixels[..., 0]]
+        labels, unknown = self._codec.decode(rgb)
+        if unknown.any():
+            self.unknown.update(count_colours(rgb, unknown))
+        if self.rule.ignored_colours:
+            labels[labels == IGNORED_ID] = self.rule.ignore
+        return labels
+
+    def check_unknown(self, pixels: int) -> None:
+        """Refuse a file too much of which has colours of no class.
+
+        Args:
+            pixels: How many were read.
+
+        Raises:
+            LabelError: With the colours, and the tolerance that would take them.
+        """
+        number = self.unknown.total()
+        if number <= self.rule.max_unknown_ratio * pixels or self._codec is None:
+            return
+        needed = max(self._codec.needed_tolerance(colour) for colour in self.unknown)
+        fix = "give the colours of this set, or --max-unknown-ratio 1 to ignore those pixels"
+        if needed <= self._codec.max_tolerance:
+            fix = f"--tolerance {needed} takes all of them, or --max-unknown-ratio 1 ignores them"
+        raise LabelError(
+            f"{number} of {pixels} pixels ({number / pixels:.1%}) have colours of no class: "
+            f"{tell_colours(self.unknown)}",
+            where=self.name,
+            fix=fix,
+        )
+
+    def _by_value(self, raw: NDArray[Any], window: Window) -> NDArray[np.uint8]:
+        rule = self.rule
+        if rule.threshold is not None:
+            return (raw >= rule.threshold).astype(np.uint8)
+        found = np.unique(raw)
+        if np.issubdtype(raw.dtype, np.floating):
+            self._check_whole(raw, found, window)
+        self.values.update(int(value) for value in found)
+        mapping = dict(rule.mapping)
+        allowed = {*rule.allowed, rule.ignore}
+        labels = np.empty(raw.shape, dtype=np.uint8)
+        for value in found.tolist():
+            label = mapping.get(int(value), int(value))
+            if label not in allowed:
+                raise self._strange_value(raw, value, window)
+            labels[raw == value] = label
+        return labels
+
+    def _check_whole(self, raw: NDArray[Any], found: NDArray[Any], window: Window) -> None:
+        broken = found[found != np.round(found)]  # NaN differs from everything
+        if broken.size:
+            row, col = np.argwhere(raw != np.round(raw))[0]
+            raise LabelError(
+                f"value {broken[0]} at (row {window.row + row}, col {window.col + col}) is no id",
+                where=self.name,
+                fix="give labels of whole numbers",
+            )
+
+    def _strange_value(self, raw: NDArray[Any], value: float, window: Window) -> LabelError:
+        row, col = np.argwhere(raw == value)[0]
+        rule = self.rule
+        seen = sorted(self.values)
+        what = (
+            f"value {value:g} at (row {window.row + row}, col {window.col + col}), but ids are "
+            f"{_ranges(rule.allowed)} and {rule.ignore} for ignored"
+        )
+        if set(seen) <= {0, 255} and 1 in rule.allowed:
+            fix = "a binary mask of 0 and 255: --label-map 255:1"
+        elif len(seen) > 20:
+            fix = f"{len(seen)} values: if it is an anti-aliased binary mask, --threshold 128"
+        else:
+            fix = (
+                f"map {value:g} with --label-map {value:g}:ID, or name all classes; values here: "
+                f"{', '.join(map(str, seen[:20]))}"
+            )
+        return LabelError(what, where=self.name, fix=fix)
+
+    def _check_type(self) -> None:
+        if self.raster.count != 1:
+            raise LabelError(
+                f"has {self.raster.count} bands", where=self.name, fix="give one band of ids"
+            )
+        if np.dtype(self.raster.dtype).kind == "c":
+            raise LabelError("holds complex numbers", where=self.name, fix="give whole numbers")
+
+    def _asks_for_colours(self) -> LabelError:
+        window = Window(0, 0, min(self.raster.height, 2048), min(self.raster.width, 2048))
+        colours = count_colours(self.raster.read(window)[..., :3].astype(np.uint8))
+        return LabelError(
+            f"its labels are colours ({tell_colours(colours)}), and no colour map is given",
+            where=self.name,
+            fix="--palette NAME=R,G,B ... with one colour for each class",
+        )
+
+
+def read_colour_table(raster: Raster) -> NDArray[np.uint8] | None:
+    """(256, 3) colours of a file with a palette; None for one without."""
+    if raster.count != 1 or raster.dtype != "uint8":
+        return None
+    try:
+        entries = raster.dataset.colormap(raster.bands[0])
+    except ValueError:  # rasterio's way to say that there is none
+        return None
+    table = np.zeros((256, 3), dtype=np.uint8)
+    for index, colour in entries.items():
+        table[index] = colour[:3]
+    return table
+
+
+def align(
+    labels: NDArray[np.uint8], source: Raster, target: Raster, fill: int
+) -> NDArray[np.uint8]:
+    """Labels on the grid of another raster, the nearest pixel each; ``fill`` where there is none.
+
+    Raises:
+        DataError: One of the two says nowhere where it lies.
+    """
+    for raster in (source, target):
+        if raster.georeference.crs is None or raster.georeference.transform is None:
+            raise DataError(
+                "has no CRS or no grid, so labels cannot be brought to their image",
+                where=raster.path,
+                fix="give both a georeference (gdal_edit.py -a_srs ...)",
+            )
+    # nodata cannot mark what the source leaves out: every byte may be an id
+    aligned = np.full((target.height, target.width), fill, dtype=np.int16)
+    reproject(
+        labels.astype(np.int16),
+        aligned,
+        src_transform=source.georeference.transform,
+        src_crs=source.georeference.crs,
+        src_nodata=-1,
+        dst_transform=target.georeference.transform,
+        dst_crs=target.georeference.crs,
+        dst_nodata=-1,
+        resampling=Resampling.nearest,
+        init_dest_nodata=True,
+    )
+    aligned[aligned < 0] = fill
+    return aligned.astype(np.uint8)
+
+
+def tell_colours(colours: Counter[Rgb], most: int = 6) -> str:
+    """The most frequent colours in words."""
+    told = [f"{r},{g},{b} ({count} px)" for (r, g, b), count in colours.most_common(most)]
+    more = len(colours) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
+def _ranges(ids: tuple[int, ...]) -> str:
+    if ids and ids == tuple(range(ids[0], ids[-1] + 1)):
+        return f"{ids[0]}-{ids[-1]}" if len(ids) > 1 else str(ids[0])
+    return ", ".join(map(str, ids))
+
+
+_CODECS: dict[LabelRule, PaletteCodec] = {}
+
+
+def _codec(rule: LabelRule) -> PaletteCodec:
+    # its table has 16 MB: one for each rule, not for each file
+    if rule not in _CODECS:
+        _CODECS[rule] = rule.codec()
+    return _CODECS[rule]

@@ -1,0 +1,252 @@
+"""Prepare a data set: survey, plan, cut in parallel, write the manifest, publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from mmrs.apis.cli import UsageError
+from mmrs.apis.prepare.converter import Converter
+from mmrs.apis.prepare.cut import cut_image
+from mmrs.apis.prepare.job import ImageJob, JobResult, Plan
+from mmrs.apis.prepare.manifest import build_manifest, hash_sources, write_manifest
+from mmrs.apis.prepare.options import Options, RunOptions
+from mmrs.apis.prepare.registry import find_converter
+from mmrs.apis.prepare.staging import (
+    BLOCK,
+    Staging,
+    check_replaceable,
+    read_manifest,
+    tiles_are_whole,
+)
+from mmrs.apis.progress import progress_bar
+from mmrs.errors import DataError, MmrsError, OutputError
+from mmrs.geo.archive import SourceFile, survey
+
+Told = Callable[[str], None]
+
+
+def prepare(
+    name: str,
+    source: str | Path,
+    out: str | Path,
+    options: Options | None = None,
+    run: RunOptions | None = None,
+    *,
+    tell: Told = print,
+) -> dict[str, Any]:
+    """Make of an official archive, or of your own files, the folders that the configs read.
+
+    Nothing appears at ``out`` before everything is done; a run that was killed goes on where it
+    stopped.
+
+    Args:
+        name: Of the data set, see `mmrs.apis.prepare.registry`.
+        source: Its archive, or the folder with the archives or with what was in them.
+        out: The folder to make.
+        options: What to make of it.
+        run: How.
+        tell: Takes lines for the user.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: An option is unknown to this data set or out of range.
+        DataError: The source is not what it should be.
+        OutputError: ``out`` holds something else, or cannot be written.
+    """
+    options, run = options or Options(), run or RunOptions()
+    converter = find_converter(name)
+    options.check(name, converter.options)
+    out = Path(out).resolve()
+    source = Path(source)
+    key = _key(converter, source, options)
+    if source.is_dir() and out.is_relative_to(source.resolve()):
+        raise UsageError(
+            f"OUT ({out}) lies inside SOURCE, whose files it would become",
+            fix="name a folder beside it",
+        )
+    found = _check_out(out, key, run.overwrite)
+    if found is not None:
+        tell(f"{out} is prepared already, with these settings; all its files are whole")
+        return found
+    staging = Staging(out, key)
+    with staging.opened():
+        files = _survey(converter, source, staging.scratch, run)
+        plan = converter.plan(files, options, source)
+        _check_plan(plan, source)
+        for note in plan.notes:
+            tell(f"note: {note}")
+        sources = hash_sources(source)
+        records, skipped = _cut_all(plan, staging, options, run)
+        if not any(record["tiles"] or record.get("listed") for record in records):
+            raise DataError("gives no tile at all", where=source, fix="see what was skipped above")
+        staging.sweep(records)
+        if plan.block:
+            (staging.root / BLOCK).write_text(plan.block, encoding="utf-8")
+        extra = converter.finish(staging.root, records)
+        manifest = build_manifest(
+            converter, plan, key, options, sources, records, {**plan.skipped, **skipped}, extra
+        )
+        write_manifest(staging.root, manifest)
+        staging.publish()
+    return manifest
+
+
+def _key(converter: Converter, source: Path, options: Options) -> str:
+    """What the result depends on, beside the content of the files, which each image checks."""
+    settings = {"dataset": converter.name, "format": converter.version, "options": options.given()}
+    settings["source"] = str(source.resolve())
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_out(out: Path, key: str, overwrite: bool) -> dict[str, Any] | None:
+    """Return the manifest of a set that is there and whole; refuse what may not be replaced."""
+    if not out.exists():
+        return None
+    if not out.is_dir():
+        raise OutputError("is a file", where=out, fix="name a folder")
+    if not any(out.iterdir()):
+        return None
+    manifest = read_manifest(out)
+    if not overwrite and manifest is not None and manifest.get("key") == key:
+        if all(tiles_are_whole(out, record) for record in manifest["images"]):
+            return manifest
+        raise OutputError(
+            "some files of this prepared set are missing or changed", where=out,
+            fix="--overwrite makes it anew",
+        )  # fmt: skip
+    if not overwrite:
+        what = "a set prepared with other settings" if manifest is not None else "files"
+        raise OutputError(
+            f"holds {what}", where=out, fix="name another OUT, or --overwrite to replace it"
+        )
+    check_replaceable(out)
+    return None
+
+
+def _survey(converter: Converter, source: Path, scratch: Path, run: RunOptions) -> list[SourceFile]:
+    files = survey(source, scratch, limits=run.limits, open_archive=converter.wants_archive)
+    if not files:
+        raise DataError("holds no files", where=source, fix=converter.expects())
+    return files
+
+
+def _check_plan(plan: Plan, source: Path) -> None:
+    """No two jobs may write the same file."""
+    seen: dict[str, str] = {}
+    for job in plan.jobs:
+        for folder in {job.image_folder, *(label.folder for label in job.labels)}:
+            place = f"{folder}/{job.stem}"
+            if place in seen:
+                raise DataError(
+                    f"{seen[place]} and {job.image.name} would both become {place}",
+                    where=source,
+                    fix="give the images different names",
+                )
+            seen[place] = job.image.name
+
+
+def _cut_all(
+    plan: Plan, staging: Staging, options: Options, run: RunOptions
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Do all jobs that are not done yet; records are in the order of the plan."""
+    stamps = {job.id: _stamp(job) for job in plan.jobs}
+    records: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    todo = []
+    with progress_bar("prepare") as show:
+        for job in plan.jobs:
+            record = staging.done(job.id, stamps[job.id])
+            if record is None:
+                todo.append(job)
+            else:
+                records[job.id] = record
+        show(len(records), len(plan.jobs), f"{len(records)} kept" if records else "")
+        for job, outcome in _outcomes(todo, staging, _num_workers(run, len(todo))):
+            if isinstance(outcome, MmrsError):
+                if not options.skip_bad or not isinstance(outcome, DataError):
+                    raise outcome
+                skipped[job.id] = str(outcome)
+            elif outcome.skipped is not None:
+                skipped[job.id] = outcome.skipped
+            else:
+                staging.note(job.id, stamps[job.id], outcome.record)
+                records[job.id] = outcome.record
+            show(len(records) + len(skipped), len(plan.jobs), job.id)
+    return [records[job.id] for job in plan.jobs if job.id in records], skipped
+
+
+def _stamp(job: ImageJob) -> str:
+    """What the tiles of a job depend on."""
+    return hashlib.sha256(job.fingerprint().encode()).hexdigest()
+
+
+def _num_workers(run: RunOptions, jobs: int) -> int:
+    if run.workers is not None and run.workers < 0:
+        raise UsageError(f"--workers must be >= 0, got {run.workers}")
+    wanted = min(os.cpu_count() or 1, 8) if run.workers is None else run.workers
+    return min(wanted, jobs) if jobs > 1 else 0
+
+
+def _outcomes(
+    jobs: list[ImageJob], staging: Staging, workers: int
+) -> Iterator[tuple[ImageJob, JobResult | MmrsError]]:
+    """Jobs as they get done, each with its result or its error."""
+    if workers < 2:
+        for job in jobs:
+            yield job, _try(job, staging.root, staging.scratch)
+        return
+    # spawn: GDAL's handles and locks do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
+    try:
+        waiting = iter(jobs)
+        running: dict[Future[JobResult | MmrsError], ImageJob] = {}
+        while True:
+            # a few jobs ahead, not all: a million would wait in memory
+            while len(running) < 4 * workers and (job := next(waiting, None)) is not None:
+                running[pool.submit(_try, job, staging.root, staging.scratch)] = job
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                yield job, future.result()
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "a worker process died, probably for want of memory",
+            where=staging.root,
+            fix="run the same command again, it goes on; fewer --workers need less memory",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _try(job: ImageJob, root: Path, scratch: Path) -> JobResult | MmrsError:
+    try:
+        return cut_image(job, root, scratch)
+    except MmrsError as error:
+        return _portable(error)
+
+
+def _portable(error: MmrsError) -> MmrsError:
+    """The error without what cannot travel between processes."""
+    made = type(error)(error.what, where=error.where, fix=error.fix)
+    made.__cause__ = None
+    return made
+
+
+def _quiet_worker() -> None:
+    """Leave Ctrl-C to the parent, which stops the workers."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
