@@ -42,8 +42,8 @@ _SECTIONS: dict[str, Registry] = {
     "log_processor": root.LOG_PROCESSORS,
     "tta_pipeline": root.TRANSFORMS,
 }
-# Keys that change the registry of what is below them.
-_KEYS: dict[str, Registry] = {
+# Keys that change the registry of what is below them; None: its types are in no registry.
+_KEYS: dict[str, Registry | None] = {
     "dataset": root.DATASETS,
     "datasets": root.DATASETS,
     "pipeline": root.TRANSFORMS,
@@ -54,6 +54,8 @@ _KEYS: dict[str, Registry] = {
     "worker_init_fn": root.FUNCTIONS,
     "optimizer": root.OPTIMIZERS,
     "vis_backends": root.VISBACKENDS,
+    "scaling": None,  # these two of RasterSegDataset, which checks them
+    "window_sampler": None,
 }
 # Modules of a model whose keys go straight to their constructor; deeper ones take theirs apart.
 _MODULE_KEYS = (
