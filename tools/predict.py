@@ -22,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=4, help="windows at a time")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one")
     parser.add_argument("--overlay", help="a picture to write too: image, map, both, legend (.png)")
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="read the image at the pixel size that the model was trained at",
+    )
     parser.add_argument("--cfg-options", nargs="+", help="key=value of the config to override")
     args = parser.parse_args(argv)
 
@@ -44,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         device=args.device,
         cfg_options=parse_cfg_options(args.cfg_options),
         overlay=args.overlay,
+        resample=args.resample,
     )
     print(scene_map.summary())
 

@@ -11,7 +11,10 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
 
+from mmrs.apis.channel_check import check_checkpoint, contract_in, run_contract, source_bands
+from mmrs.apis.channel_contract import ChannelContract
 from mmrs.errors import CheckpointError
+from mmrs.models.layers.first_conv import inflate_state_dict
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,7 @@ class CheckpointFitHook(Hook):
                 where=where,
                 fix="use a checkpoint that training saved",
             )
-        state = checkpoint.get("state_dict", checkpoint)
-        state = {str(k).removeprefix("module."): v for k, v in state.items() if _is_tensor(v)}
+        state = _tensors(checkpoint)
         fit = compare(bare_model(runner.model).state_dict(), state)
         if not fit.matching:
             raise CheckpointError(
@@ -121,7 +123,14 @@ class CheckpointFitHook(Hook):
                 fix="use a checkpoint of this model; a backbone's alone goes to "
                 "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...)",
             )
+        trained, now = contract_in(checkpoint, where=where), _contract(runner, self.phase)
+        check_checkpoint(trained, now, where=where, refuse=self.phase != "train")
         if self.phase == "train":
+            state = checkpoint.get("state_dict", checkpoint)
+            bands = source_bands(now, trained)
+            for line in inflate_state_dict(state, bare_model(runner.model), source_bands=bands):
+                print_log(f"{where}: {line}", "current")
+            fit = compare(bare_model(runner.model).state_dict(), _tensors(checkpoint))
             _drop_mismatched(checkpoint, fit, where)
             return
         meta = checkpoint.get("meta") or {}
@@ -165,6 +174,19 @@ def _classes(runner: Any, phase: str) -> Sequence[str]:
     loop = runner.test_loop if phase == "test" else runner.train_loop
     dataset = getattr(getattr(loop, "dataloader", None), "dataset", None)
     return (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
+
+
+def _contract(runner: Any, phase: str) -> ChannelContract | None:
+    loop = runner.test_loop if phase == "test" else runner.train_loop
+    dataset = getattr(getattr(loop, "dataloader", None), "dataset", None)
+    if dataset is None:
+        return None
+    return run_contract(runner.cfg, "test" if phase == "test" else "train", dataset)
+
+
+def _tensors(checkpoint: Mapping) -> dict[str, Tensor]:
+    state = checkpoint.get("state_dict", checkpoint)
+    return {str(k).removeprefix("module."): v for k, v in state.items() if _is_tensor(v)}
 
 
 def _is_tensor(value: Any) -> bool:

@@ -13,14 +13,23 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from mmrs.apis.channel_contract import (
+    ChannelContract,
+    check_same_bands,
+    contract_of_raster,
+    gsd_warning,
+    name_warning,
+    open_image,
+)
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.progress import progress_bar
-from mmrs.apis.window_model import InputSpec, Size, WindowModel, half, load_window_model
+from mmrs.apis.window_model import Size, WindowModel, half, load_window_model
 from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.blending import BandAccumulator, BlendKind, best_class
 from mmrs.geo.class_map import write_class_map
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import Raster
+from mmrs.geo.resampled import BackToGrid, ResampledRaster
 from mmrs.geo.windows import Window, WindowPlan, plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
@@ -69,6 +78,7 @@ def predict_scene(
     batch_size: int = 4,
     blend: BlendKind = "cosine",
     overlay: str | Path | None = None,
+    resample: bool = False,
     progress: Progress | None = None,
 ) -> SceneMap:
     """Predict a scene of any size into a GeoTIFF on the same grid.
@@ -83,6 +93,8 @@ def predict_scene(
         batch_size: Windows in one call of the model.
         blend: How overlapping windows are mixed.
         overlay: A PNG to write beside it: image, map, both, and a legend.
+        resample: Read the image at the ground sampling distance that the model was trained at;
+            the map still lies on the image's own grid, each pixel the nearest prediction's.
         progress: Called after every batch.
 
     Returns:
@@ -99,8 +111,7 @@ def predict_scene(
     if batch_size < 1:
         raise ConfigError(f"batch size must be >= 1, got {batch_size}")
     _check_outputs(Path(image), out, overlay)
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), Raster(image) as raster:
-        check_bands(raster, model.spec)
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), _open_scene(image, model, resample) as raster:
         if raster.georeference.is_missing:
             logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
         try:
@@ -142,7 +153,7 @@ def blended_rows(
         (K, n, width): the next n rows.
     """
     band = BandAccumulator(plan, len(model.classes), blend)
-    for done, windows, pixels in _read_batches(raster, plan, batch_size):
+    for done, windows, pixels in _read_batches(raster, plan, batch_size, model.contract):
         for window, scores in zip(windows, model(pixels), strict=True):
             yield from band.pop_until(window.row)
             band.add(window, scores)
@@ -153,19 +164,36 @@ def blended_rows(
         progress(len(plan), len(plan))  # the last windows may have held nothing
 
 
-def check_bands(raster: Raster, spec: InputSpec) -> None:
-    """Refuse a raster that is not what the model was trained on; nothing is cast in silence.
+def _open_scene(image: str | Path, model: WindowModel, resample: bool) -> Raster:
+    """Open the bands that a model takes, at the pixel size that it takes.
 
     Raises:
-        DataError: Naming what was found and what is expected.
+        DataError: The image holds other bands or another type; nothing is cast in silence.
+        ConfigError: Nothing says at which pixel size the model was trained.
     """
-    if raster.count != spec.bands or spec.dtype not in (None, raster.dtype):
-        dtype = "" if spec.dtype is None else f" of {spec.dtype}"
-        raise DataError(
-            f"{_bands(raster.count)} of {raster.dtype} found, {_bands(spec.bands)}{dtype} expected",
-            where=raster.path,
-            fix="convert the image (gdal_translate -b, -ot, -scale), or train on such bands",
+    raster = open_image(image, model.contract)
+    try:
+        found = contract_of_raster(raster)
+        check_same_bands(model.contract, found, where=image)
+    except DataError:
+        raster.close()
+        raise
+    named = name_warning(model.contract, found)
+    if named is not None:
+        logger.warning("warning: %s: %s", image, named)
+    if not resample:
+        told = gsd_warning(model.contract, found)
+        if told is not None:
+            logger.warning("warning: %s: %s; --resample brings the image to that", image, told)
+        return raster
+    raster.close()
+    if model.contract.gsd_m is None:
+        raise ConfigError(
+            "the checkpoint does not say at which ground sampling distance it was trained",
+            where="--resample",
+            fix="train with this version of mmrs on georeferenced images, or leave --resample out",
         )
+    return ResampledRaster(image, gsd_m=model.contract.gsd_m, bands=raster.bands)
 
 
 def decide(scores: NDArray[np.float32], threshold: float | None) -> NDArray[np.uint8]:
@@ -180,25 +208,35 @@ def _write_map(
 ) -> NDArray[np.int64]:
     """Write decided rows; returns how often each value (0 to 255) occurs."""
     counts = np.zeros(256, dtype=np.int64)
+    scene, back = raster, None
+    if isinstance(raster, ResampledRaster):
+        scene = raster.source
+        back = BackToGrid(
+            scene.height, scene.width, from_height=raster.height, from_width=raster.width
+        )
     with write_class_map(
         out,
-        height=raster.height,
-        width=raster.width,
+        height=scene.height,
+        width=scene.width,
         classes=model.classes,
         palette=model.palette,
-        georeference=raster.georeference,
+        georeference=scene.georeference,
     ) as writer:
         for scores in rows:
             labels = decide(scores, model.threshold)
-            here = Window(writer.rows, 0, len(labels), raster.width)
-            labels[~raster.read_valid(here)] = NODATA_LABEL
+            if back is not None:
+                labels = back(labels)
+                if not len(labels):
+                    continue  # several rows of the prediction lie in one of the image
+            here = Window(writer.rows, 0, len(labels), scene.width)
+            labels[~scene.read_valid(here)] = NODATA_LABEL
             counts += np.bincount(labels.ravel(), minlength=256)
             writer.write_rows(labels)
     return counts
 
 
 def _read_batches(
-    raster: Raster, plan: WindowPlan, batch_size: int
+    raster: Raster, plan: WindowPlan, batch_size: int, contract: ChannelContract
 ) -> Iterator[tuple[int, Sequence[Window], NDArray[Any]]]:
     """Batches of windows that hold data: (windows done, windows, pixels (N, h, w, bands))."""
     holding = (
@@ -208,7 +246,22 @@ def _read_batches(
     )
     while chosen := list(islice(holding, batch_size)):
         windows = [window for _, window in chosen]
-        yield chosen[-1][0] + 1, windows, np.stack([raster.read(window) for window in windows])
+        pixels = np.stack([_read_filled(raster, window, contract) for window in windows])
+        yield chosen[-1][0] + 1, windows, pixels
+
+
+def _read_filled(raster: Raster, window: Window, contract: ChannelContract) -> NDArray[Any]:
+    """Pixels of a window; those without data as they were in training, and never NaN."""
+    pixels = raster.read(window)
+    gaps_matter = contract.fills_gaps or pixels.dtype.kind == "f"
+    if not raster.has_invalid or not gaps_matter:
+        return pixels
+    gaps = ~raster.read_valid(window)
+    if pixels.dtype.kind == "f":
+        gaps |= ~np.isfinite(pixels).all(axis=-1)
+    # what scaling turns into 0
+    pixels[gaps] = 0 if contract.scaling is None else contract.scaling.offset
+    return pixels
 
 
 def _check_outputs(image: Path, out: str | Path, overlay: str | Path | None) -> None:
@@ -224,10 +277,6 @@ def _pair(value: int | Size) -> Size:
     return (value, value) if isinstance(value, int) else value
 
 
-def _bands(count: int) -> str:
-    return f"{count} band{'' if count == 1 else 's'}"
-
-
 def predict_file(
     image: str | Path,
     config: str | Path,
@@ -241,6 +290,7 @@ def predict_file(
     device: str | None = None,
     cfg_options: dict[str, Any] | None = None,
     overlay: str | Path | None = None,
+    resample: bool = False,
 ) -> SceneMap:
     """What ``tools/predict.py`` does: load a trained model, predict a scene, show the progress.
 
@@ -256,6 +306,7 @@ def predict_file(
         device: ``cpu``, ``cuda``, ...; by default a GPU where there is one.
         cfg_options: Keys of the config to override.
         overlay: As in ``predict_scene``.
+        resample: As in ``predict_scene``.
 
     Raises:
         MmrsError: As ``predict_scene`` and ``load_window_model``.
@@ -277,5 +328,6 @@ def predict_file(
             stride=step,
             batch_size=batch_size,
             overlay=overlay,
+            resample=resample,
             progress=progress,
         )

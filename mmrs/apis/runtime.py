@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.channel_check import watch_files
 from mmrs.apis.checkpoint_fit import CheckpointFitHook
 from mmrs.apis.config_types import config_name, resolve
 from mmrs.apis.guarded_pipeline import guard_dataset
@@ -69,6 +70,7 @@ class CheckedRunnerMixin:
         except Exception as error:
             raise explain_build_error(error, self.cfg, _loader_key(self.cfg, dataloader)) from error
         guard_dataset(loader.dataset)
+        watch_files(loader.dataset)
         return loader
 
 

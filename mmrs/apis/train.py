@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.channel_check import run_contract, source_bands
+from mmrs.apis.checkpoint_fit import bare_model
 from mmrs.apis.cli import error_line
 from mmrs.apis.config_check import check_config
 from mmrs.apis.config_load import load_config
@@ -20,7 +23,9 @@ from mmrs.apis.data_check import check_data
 from mmrs.apis.label_table import LabelTable
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
 from mmrs.compat import refuse_unsafe_checkpoints
+from mmrs.engine.channel_contract_hook import ChannelContractHook
 from mmrs.errors import CheckpointError, ConfigError, MmrsError
+from mmrs.models.layers.first_conv import inflate_on_load
 from mmrs.pretrained import look_after_pretrained_weights
 
 
@@ -77,10 +82,23 @@ def train(
         for table in tables:
             print_log(table.text(), "current")
         _build_training(runner, cfg)
+        _agree_on_channels(runner, cfg)
         runner.train()
     except MmrsError as error:
         raise unwrap(error) from error
     return runner
+
+
+def _agree_on_channels(runner: Runner, cfg: Config) -> None:
+    """Config and data agree; checkpoints will say on what; weights of other bands are inflated."""
+    contract = run_contract(cfg, "train", getattr(runner.train_dataloader, "dataset", None))
+    if contract is not None:
+        runner.register_hook(ChannelContractHook(contract=contract.to_meta()))
+    inflate_on_load(
+        bare_model(runner.model),
+        tell=partial(print_log, logger="current"),
+        source_bands=source_bands(contract),
+    )
 
 
 def set_work_dir(cfg: Config, work_dir: str | Path | None) -> None:

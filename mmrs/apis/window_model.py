@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 
 from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.channel_config import check_windows_can_follow, read_contract
+from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
@@ -25,36 +26,9 @@ from mmrs.compat import check_compiled_operators, safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
 from mmrs.geo.palette import check_palette, default_palette
 
-BandOrder = Literal["file", "reversed"]
 Size = tuple[int, int]  # (rows, columns), in pixels
 
 DEFAULT_WINDOW_PX = 512
-
-# steps of a test pipeline that scene prediction does itself, or that do nothing to the pixels
-_GEOMETRY = {
-    "CheckSample",
-    "LoadAnnotations",
-    "PackSegInputs",
-    "Pad",
-    "RandomFlip",
-    "Resize",
-    "ResizeToMultiple",
-}
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a model takes, as its training read it.
-
-    Attributes:
-        bands: Number of bands.
-        dtype: NumPy's name of the pixel type, None where the pipeline takes any.
-        order: ``file``, or ``reversed``: OpenCV hands RGB pictures over as BGR.
-    """
-
-    bands: int
-    dtype: str | None
-    order: BandOrder
 
 
 class WindowModel(Protocol):
@@ -63,7 +37,7 @@ class WindowModel(Protocol):
     Attributes:
         classes: Names, in the order of the scores.
         palette: RGB of each class.
-        spec: What it takes.
+        contract: Which bands it takes, and how they are scaled.
         threshold: With two classes, the probability from which the second wins; None: the
             larger one wins.
         window: Size of a window that suits it, (rows, columns).
@@ -72,7 +46,7 @@ class WindowModel(Protocol):
 
     classes: Sequence[str]
     palette: Sequence[tuple[int, int, int]]
-    spec: InputSpec
+    contract: ChannelContract
     threshold: float | None
     window: Size
     stride: Size
@@ -87,7 +61,7 @@ class SegmentorWindowModel:
 
     Args:
         model: In evaluation mode; its data preprocessor normalises, as it did in training.
-        spec: What its training pipeline read.
+        contract: What its training pipeline read.
         classes: Names.
         palette: RGB of each class.
         window: Size of a window that suits it, (rows, columns).
@@ -98,14 +72,14 @@ class SegmentorWindowModel:
         self,
         model: Any,
         *,
-        spec: InputSpec,
+        contract: ChannelContract,
         classes: Sequence[str],
         palette: Sequence[tuple[int, int, int]],
         window: Size = (DEFAULT_WINDOW_PX, DEFAULT_WINDOW_PX),
         stride: Size | None = None,
     ):
         self.model = model
-        self.spec = spec
+        self.contract = contract
         self.classes = tuple(classes)
         self.palette = tuple(palette)
         self.window = window
@@ -118,7 +92,11 @@ class SegmentorWindowModel:
     def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels in file order, (N, h, w, bands) -> probabilities (N, K, h, w)."""
         _, height, width, _ = windows.shape
-        if self.spec.order == "reversed":
+        if self.contract.scaling is not None:
+            windows = self.contract.scaling(windows)
+        elif windows.dtype != np.uint8:
+            windows = windows.astype(np.float32, copy=False)
+        if self.contract.order == "reversed":
             windows = windows[..., ::-1]
         batch = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 3, 1, 2)))
         meta = {"img_shape": (height, width), "ori_shape": (height, width)}
@@ -161,9 +139,11 @@ def load_window_model(
     cfg = load_config(config, cfg_options=cfg_options)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     check_compiled_operators({"model": cfg.model})
-    spec = read_input_spec(cfg)
+    check_windows_can_follow(cfg)
+    stated = read_contract(cfg)
     model = _build(cfg)
     meta = load_weights(model, checkpoint)
+    contract = _whole_contract(stated, meta, cfg, checkpoint)
     classes, palette = _class_names(cfg, meta, _last_head(model).num_classes, checkpoint)
     try:
         model.to(device).eval()
@@ -174,66 +154,13 @@ def load_window_model(
         ) from error
     window, stride = _window_and_stride(cfg)
     return SegmentorWindowModel(
-        model, spec=spec, classes=classes, palette=palette, window=window, stride=stride
+        model, contract=contract, classes=classes, palette=palette, window=window, stride=stride
     )
 
 
 def half(window: Size) -> Size:
     """Half a window, which is the usual stride."""
     return max(1, window[0] // 2), max(1, window[1] // 2)
-
-
-def read_input_spec(cfg: Config) -> InputSpec:
-    """Which bands, of which type and order, the config's test pipeline feeds the model.
-
-    Raises:
-        ConfigError: If the pipeline changes pixels in a way that windows cannot follow.
-    """
-    loader = cfg.get("test_dataloader") or {}
-    pipeline = (loader.get("dataset") or {}).get("pipeline") or cfg.get("test_pipeline")
-    where = config_name(cfg)
-    mean = (cfg.model.get("data_preprocessor") or {}).get("mean") or ()
-    bands = len(mean) or int((cfg.model.get("backbone") or {}).get("in_channels", 3))
-    if not pipeline:
-        return InputSpec(3, "uint8", "reversed")
-    load, *others = pipeline
-    for step in others:
-        if _name(step) not in _GEOMETRY:
-            raise ConfigError(
-                f"test_pipeline holds {_name(step)}, which windows cannot go through",
-                where=where,
-                fix="leave it out of test_pipeline, or move it into the data preprocessor",
-            )
-    if _name(load) == "LoadSingleRSImageFromFile":
-        return InputSpec(bands, None, "file")
-    if _name(load) == "LoadRaster":
-        # one mean may stand for all bands
-        bands = int((cfg.model.get("backbone") or {}).get("in_channels", 3))
-        if load.get("bands") not in (None, [*range(1, bands + 1)], (*range(1, bands + 1),)):
-            raise ConfigError(
-                f"test_pipeline reads bands {list(load['bands'])}, a scene's are read in order",
-                where=where,
-                fix="put these bands first (gdal_translate -b), and leave LoadRaster.bands out",
-            )
-        return InputSpec(bands, None, "file")
-    if _name(load) != "LoadImageFromFile":
-        raise ConfigError(
-            f"test_pipeline begins with {_name(load)}, whose band order is not known",
-            where=where,
-            fix="begin it with LoadImageFromFile, LoadSingleRSImageFromFile or mmrs.LoadRaster",
-        )
-    if load.get("imdecode_backend", "cv2") == "tifffile":
-        return InputSpec(bands, None, "file")
-    colour = load.get("color_type", "color")
-    if colour == "grayscale":
-        return InputSpec(1, "uint8", "file")
-    if colour != "color":
-        raise ConfigError(
-            f"test_pipeline reads color_type={colour!r}, whose band order depends on the file",
-            where=where,
-            fix="use color_type='color', or imdecode_backend='tifffile'",
-        )
-    return InputSpec(3, "uint8", "reversed")
 
 
 def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, Any]:
@@ -269,6 +196,30 @@ def _build(cfg: Config) -> Any:
         raise explain_build_error(error, cfg, "model") from error
     # one process has nobody to synchronise with
     return revert_sync_batchnorm(model)
+
+
+def _whole_contract(
+    stated: ChannelContract, meta: dict[str, Any], cfg: Config, checkpoint: str | Path
+) -> ChannelContract:
+    """The config's contract, compared with the checkpoint's and completed by it."""
+    trained = ChannelContract.from_meta(meta, where=str(checkpoint))
+    if trained is not None:
+        check_same_channels(
+            trained,
+            stated,
+            where=str(checkpoint),
+            what=config_name(cfg),
+            fix="use the config that it was trained with",
+        )
+        return stated.filled_by(trained)
+    if not stated.scaling_known:
+        raise CheckpointError(
+            "it does not say how the values were scaled in training, and the config computes it "
+            "from the training images",
+            where=checkpoint,
+            fix="write the numbers into scaling (min and max, or mean and std)",
+        )
+    return stated
 
 
 def _class_names(
@@ -307,7 +258,3 @@ def _size(value: int | Sequence[int]) -> Size:
 def _last_head(model: Any) -> Any:
     head = model.decode_head
     return head[-1] if isinstance(head, torch.nn.ModuleList) else head
-
-
-def _name(step: dict[str, Any]) -> str:
-    return str(step["type"]).rpartition(".")[2]

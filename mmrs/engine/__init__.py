@@ -1,6 +1,7 @@
 """Metrics and hooks of a run."""
 
 from mmrs.engine.boundary_metric import BoundaryMetric
+from mmrs.engine.channel_contract_hook import ChannelContractHook
 from mmrs.engine.isprs_metric import ISPRSMetric
 from mmrs.engine.loveda_submission import LoveDASubmission
 from mmrs.engine.same_buffers_hook import SameBuffersHook
@@ -8,6 +9,7 @@ from mmrs.engine.seg_metric import SegMetric
 
 __all__ = [
     "BoundaryMetric",
+    "ChannelContractHook",
     "ISPRSMetric",
     "LoveDASubmission",
     "SameBuffersHook",

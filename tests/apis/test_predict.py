@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,10 @@ from mmseg.registry import MODELS
 from rasterio.crs import CRS
 from torch import nn
 
+from mmrs.apis.channel_config import check_windows_can_follow, read_contract
+from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.predict import predict_file, predict_scene
-from mmrs.apis.window_model import InputSpec, load_window_model, read_input_spec
+from mmrs.apis.window_model import load_window_model
 from mmrs.errors import (
     CheckpointError,
     ConfigError,
@@ -46,7 +49,7 @@ class ColourModel:
 
     classes = ("red", "green", "blue")
     palette = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
-    spec = InputSpec(3, "uint8", "file")
+    contract = ChannelContract(3, "uint8", "file")
     threshold = None
     window, stride = (8, 8), (4, 4)
 
@@ -450,25 +453,31 @@ def test_a_checkpoint_that_knows_other_classes_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("load", "expected"),
     [
-        ({"type": "LoadImageFromFile"}, InputSpec(3, "uint8", "reversed")),
-        ({"type": "mmcv.LoadImageFromFile"}, InputSpec(3, "uint8", "reversed")),
+        ({"type": "LoadImageFromFile"}, ChannelContract(3, "uint8", "reversed")),
+        ({"type": "mmcv.LoadImageFromFile"}, ChannelContract(3, "uint8", "reversed")),
         (
             {"type": "LoadImageFromFile", "color_type": "grayscale"},
-            InputSpec(1, "uint8", "file"),
+            ChannelContract(1, "uint8", "file"),
         ),
         (
             {"type": "LoadImageFromFile", "imdecode_backend": "tifffile"},
-            InputSpec(3, None, "file"),
+            ChannelContract(3, None, "file"),
         ),
-        ({"type": "LoadSingleRSImageFromFile"}, InputSpec(3, None, "file")),
-        ({"type": "mmrs.LoadRaster"}, InputSpec(3, None, "file")),
-        ({"type": "mmrs.LoadRaster", "bands": [1, 2, 3]}, InputSpec(3, None, "file")),
+        ({"type": "LoadSingleRSImageFromFile"}, ChannelContract(3, None, "file")),
+        ({"type": "mmrs.LoadRaster"}, ChannelContract(3, None, "file")),
+        (
+            {"type": "mmrs.LoadRaster", "bands": [4, 3, 2]},
+            ChannelContract(3, None, "file", file_bands=(4, 3, 2)),
+        ),
     ],
 )
-def test_the_pipeline_says_what_the_model_takes(load: dict, expected: InputSpec) -> None:
+def test_the_pipeline_says_what_the_model_takes(load: dict, expected: ChannelContract) -> None:
     cfg = demo_config()
     cfg.test_pipeline = [load, {"type": "Resize", "scale": (9, 9)}, {"type": "PackSegInputs"}]
-    assert read_input_spec(cfg) == expected
+    normalised = {"swaps": True, "mean": (120, 110, 100), "std": (50, 60, 70)}
+    if expected.bands == 1:
+        normalised["swaps"] = False
+    assert read_contract(cfg) == replace(expected, **normalised)
 
 
 @pytest.mark.parametrize(
@@ -477,11 +486,11 @@ def test_the_pipeline_says_what_the_model_takes(load: dict, expected: InputSpec)
         ([{"type": "LoadImageFromFile"}, {"type": "CLAHE"}], "test_pipeline holds CLAHE"),
         ([{"type": "LoadBiomedicalImageFromFile"}], "begins with LoadBiomedicalImageFromFile"),
         ([{"type": "LoadImageFromFile", "color_type": "unchanged"}], "color_type='unchanged'"),
-        ([{"type": "mmrs.LoadRaster", "bands": [4, 3, 2]}], r"reads bands \[4, 3, 2\]"),
     ],
 )
 def test_pipelines_that_windows_cannot_follow_are_refused(pipeline: list, message: str) -> None:
     cfg = demo_config()
     cfg.test_pipeline = pipeline
     with pytest.raises(ConfigError, match=message):
-        read_input_spec(cfg)
+        read_contract(cfg)
+        check_windows_can_follow(cfg)

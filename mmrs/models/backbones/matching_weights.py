@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError
+from mmrs.models.layers.first_conv import inflate_state_dict
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def load_matching_weights(
 ) -> MatchingWeights:
     """Copy every tensor whose name and shape match into a module, and log what was copied.
 
+    A first convolution learnt on another number of bands is inflated, and the log says so.
+
     Args:
         module: Receives the tensors.
         checkpoint: A file, or ``torchvision://``, ``open-mmlab://``, ``http(s)://`` as MMEngine
@@ -57,6 +60,8 @@ def load_matching_weights(
         CheckpointError: The weights cannot be had, or none of them matches.
     """
     source = _tensors_of(_read(checkpoint, map_location), checkpoint, prefix)
+    for line in inflate_state_dict(source, module):
+        print_log(f"{checkpoint}: {line}", logger="current")
     target = {k: v for k, v in module.state_dict().items() if not _is_counter(k)}
     both = [name for name in target if name in source]
     found = MatchingWeights(
