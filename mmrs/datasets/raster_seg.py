@@ -148,7 +148,8 @@ class RasterSegDataset(BaseSegDataset):
             "all_touched": all_touched,
         }
         self._told: set[str] = set()
-        super().__init__(pipeline=list(pipeline), **kwargs)
+        # images and labels say where the files are
+        super().__init__(pipeline=list(pipeline), data_prefix={}, **kwargs)
 
     # what is read when the data set is made -----------------------------------------------------
 
@@ -203,7 +204,7 @@ class RasterSegDataset(BaseSegDataset):
                 where="RasterSegDataset.scaling",
             )
         self.num_rasters = super().__len__()
-        infos = [super(RasterSegDataset, self).get_data_info(i) for i in range(self.num_rasters)]
+        infos = self.raster_infos()
         self._shapes = [info["raster_shape"] for info in infos]
         self._areas = None if self.area is None else self._find_areas(infos)
         options = {key: value for key, value in self.sampler_options.items() if key != "type"}
@@ -325,10 +326,10 @@ class RasterSegDataset(BaseSegDataset):
             info["seg_fields"] = ["gt_seg_map"]
         return info
 
-    def read_labels(self, idx: int) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
-        """Labels of a sample alone: ids in the file (h, w), None for colours; class ids (h, w)."""
-        raw, labels = self._read_labels(self.get_data_info(idx))
-        return raw, labels
+    def raster_infos(self) -> list[dict]:
+        """What is known of each raster, in the order of the data set."""
+        infos = [super(RasterSegDataset, self).get_data_info(i) for i in range(self.num_rasters)]
+        return [{**info, "raster_index": index} for index, info in enumerate(infos)]
 
     def _read_labels(self, info: dict) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
         window = Window(*info["window"])
@@ -365,7 +366,7 @@ class RasterSegDataset(BaseSegDataset):
             ConfigError: There are no labels.
         """
         self._need_labels("frequency_index()")
-        infos = [super(RasterSegDataset, self).get_data_info(i) for i in range(self.num_rasters)]
+        infos = self.raster_infos()
         files = sorted({info[key] for info in infos for key in ("img_path", "seg_map_path")})
         options = [*sorted(self.label_options.items()), self.reduce_zero_label, self.area]
         options += [list(self.sampler_options["size"]), self.metainfo["classes"], "index", 1]
@@ -383,7 +384,7 @@ class RasterSegDataset(BaseSegDataset):
                 scene, window = grid[index]
                 part = tuple((s.start, s.stop) for s in grid.own_part(index))
                 info = {**infos[scene], "window": tuple(window), "own_part": part}
-                labels = self._read_labels({**info, "raster_index": scene})[1]
+                labels = self._read_labels(info)[1]
                 if self.reader.raster(info["img_path"]).has_invalid:
                     valid = self.reader.read(info["img_path"], window)[1]
                     labels[~valid] = self.ignore_index

@@ -29,12 +29,14 @@ pytestmark = [
 ]
 
 
-def make_batch(num_classes: int) -> dict:
+def make_batch(num_classes: int, channels: int) -> dict:
     """Two noise images, (H, W) unlike the crop in one, and labels of every class."""
     generator = torch.Generator().manual_seed(0)
     batch: dict = {"inputs": [], "data_samples": []}
     for height, width in ((SIDE_PX, SIDE_PX), (SIDE_PX - 16, SIDE_PX)):
-        image = torch.randint(0, 256, (3, height, width), generator=generator).to(torch.uint8)
+        image = torch.randint(0, 256, (channels, height, width), generator=generator).to(
+            torch.uint8
+        )
         labels = torch.randint(0, num_classes, (1, height, width), generator=generator)
         labels[:, :4] = 255
         meta = {"img_shape": (height, width), "ori_shape": (height, width), "img_path": ""}
@@ -68,7 +70,8 @@ def test_config_steps_once_and_predicts_once(name):
         parameter.register_post_accumulate_grad_hook(lambda p: reached.add(id(p)))
     model.train()
 
-    logs = model.train_step(make_batch(num_classes), optim_wrapper)
+    channels = config.model.backbone.get("in_channels", 3)
+    logs = model.train_step(make_batch(num_classes, channels), optim_wrapper)
 
     assert all(torch.isfinite(value).all() for value in logs.values()), logs
     assert logs["loss"] > 0
@@ -78,7 +81,7 @@ def test_config_steps_once_and_predicts_once(name):
     assert len(moved) > 0.9 * len(before)
 
     model.eval()
-    batch = make_batch(num_classes)
+    batch = make_batch(num_classes, channels)
     one = {key: value[1:] for key, value in batch.items()}
     (result,) = model.test_step(one)
     assert result.pred_sem_seg.data.shape == (1, SIDE_PX - 16, SIDE_PX)
@@ -114,7 +117,9 @@ def test_number_of_classes_is_that_of_the_data(name):
     config = load(name)
     model = config.model
     dataset = config.test_dataloader.dataset
-    classes = DATASETS.get(dataset.type).METAINFO["classes"]
+    # a data set of the user's own names its classes in the config
+    named = DATASETS.get(dataset.type).METAINFO or dataset.metainfo
+    classes = named["classes"]
     heads = [*_as_list(model.decode_head), *_as_list(model.get("auxiliary_head"))]
     assert heads
     assert {head.num_classes for head in heads} == {len(classes)}
