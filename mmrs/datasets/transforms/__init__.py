@@ -2,6 +2,7 @@
 
 from mmrs.datasets.transforms.check_sample import CheckSample
 from mmrs.datasets.transforms.crop_and_stitch import CropAndStitch
+from mmrs.datasets.transforms.keep_labels import KeepLabels
 from mmrs.datasets.transforms.load_raster import LoadRaster
 from mmrs.datasets.transforms.map_labels import MapColors, MapLabels
 from mmrs.datasets.transforms.random_rotate90 import RandomRotate90
@@ -10,6 +11,7 @@ from mmrs.datasets.transforms.rotate_as_listed import RotateAsListed
 __all__ = [
     "CheckSample",
     "CropAndStitch",
+    "KeepLabels",
     "LoadRaster",
     "MapColors",
     "MapLabels",
