@@ -19,6 +19,7 @@ from mmrs.errors import MmrsError, OutputError
 from mmrs.geo.atomic import atomic_path
 from mmrs.geo.palette import NODATA_LABEL, Colour, default_palette, paint
 from mmrs.geo.raster import Raster
+from mmrs.geo.windows import Window
 
 ROWS = 8
 PANEL_PX = 220
@@ -100,9 +101,12 @@ def _choose(checks: Sequence[SetCheck], rows: int) -> list[tuple[SetCheck, dict,
 
 
 def _draw_pair(check: SetCheck, info: dict, alarm: bool) -> _Row:
-    picture = _thumbnail(info["img_path"])
+    window = Window(*info["window"]) if "window" in info else None
+    picture = _thumbnail(info["img_path"], window)
     split = check.key.partition("_dataloader")[0]
     caption = f"{split}  ·  {Path(info['img_path']).name}"
+    if window is not None:
+        caption += f"  ·  row {window.row}, col {window.col}"
     panels = [picture]
     if check.table is not None and isinstance(info.get("seg_map_path"), str):
         labels = check.checker.reader.read(info).labels
@@ -128,11 +132,13 @@ def _label_panels(check: SetCheck, picture: Pixels, labels: NDArray[Any]) -> lis
     return [colours, mixed]
 
 
-def _thumbnail(path: str) -> Pixels:
+def _thumbnail(path: str, window: Window | None) -> Pixels:
     try:
         with Raster(path) as raster:
-            pixels = raster.read_preview(PANEL_PX)
-            picture = to_rgb(pixels)
+            if window is None:
+                picture = to_rgb(raster.read_preview(PANEL_PX))
+            else:
+                picture = _shrunk(to_rgb(raster.read(window)))
     except MmrsError:
         try:
             with Image.open(path) as opened:
@@ -140,11 +146,15 @@ def _thumbnail(path: str) -> Pixels:
                 picture = np.asarray(opened.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
             raise OutputError("cannot be drawn", where=path) from error
+    return _shrunk(picture)
+
+
+def _shrunk(picture: Pixels) -> Pixels:
+    """As large as a panel; tiny tiles show their pixels as squares."""
     scale = PANEL_PX / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    if scale > 1:  # tiny tiles: pixels as squares
-        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))
-    return picture
+    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(picture).resize(size, how)) if scale != 1 else picture
 
 
 def _palette(check: SetCheck) -> list[Colour]:

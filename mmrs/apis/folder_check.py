@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrs.apis.findings import Finding
+from mmrs.apis.raster_label_reader import is_windowed
 from mmrs.errors import DataError
 
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".img"}
@@ -89,6 +90,8 @@ def _folders(datasets: Iterable[tuple[str, Any]]) -> tuple[dict[str, _Folder], d
         prefix = getattr(dataset, "data_prefix", None) or {}
         if getattr(dataset, "backend_args", None) or not hasattr(dataset, "img_suffix"):
             continue
+        if is_windowed(dataset):
+            continue  # names its files by paths and globs, and has paired them
         for name, folders in (("img_path", images), ("seg_map_path", labels)):
             folder = prefix.get(name)
             if not isinstance(folder, str) or not os.path.isdir(folder):

@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 
 from mmrs.apis.data_files import head_of, quiet_pillow
 from mmrs.errors import DataError
+from mmrs.geo.checksums import verify_checksums
 from mmrs.geo.raster import Georeference, Raster
 from mmrs.geo.windows import Window
 
@@ -34,6 +35,7 @@ class ImageFacts:
         georeference: Where it lies.
         keeps_place: Whether the format is one whose files usually say where they lie.
         is_raster: Whether GDAL reads it; else only Pillow does.
+        has_invalid: Whether some pixels may be nodata, masked, transparent or not finite.
     """
 
     height: int
@@ -45,6 +47,7 @@ class ImageFacts:
     georeference: Georeference = field(default_factory=Georeference)
     keeps_place: bool = False
     is_raster: bool = True
+    has_invalid: bool = False
 
     @property
     def kind(self) -> str:
@@ -135,6 +138,7 @@ def look_at_image(path: str, *, what: str = "an image") -> ImageFacts:
                 alpha=ColorInterp.alpha in colours,
                 palette=ColorInterp.palette in colours,
                 georeference=raster.georeference,
+                has_invalid=raster.has_invalid,
                 keeps_place=raster.dataset.driver in ("GTiff", "COG", "HFA", "JP2OpenJPEG"),
             )
     except DataError as error:
@@ -164,6 +168,7 @@ def decode_image(path: str, facts: ImageFacts, labels: NDArray | None, ignore: i
         DataError: A part cannot be read.
     """
     found = Decoded()
+    verify_checksums(path)
     if not facts.is_raster:
         _decode_with_pillow(path)
         return found

@@ -32,6 +32,7 @@ class LabelFacts:
         counts: (id in the file, train id) -> pixels; the first is None for colour pictures.
         ids: Ids in the file; empty for colour pictures.
         mapped: For each ``MapLabels`` of the pipeline, the ids that came to it.
+        parts: Windows of a large raster and their counts; empty for files that are read whole.
         findings: What is wrong with it.
     """
 
@@ -39,6 +40,7 @@ class LabelFacts:
     counts: Counter = field(default_factory=Counter)
     ids: frozenset[int] = frozenset()
     mapped: list[frozenset[int]] = field(default_factory=list)
+    parts: list[tuple[Any, Counter]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -67,8 +69,14 @@ class LabelReader:
             type(step).__module__.split(".")[0] not in _KNOWN_PACKAGES for step in transforms
         )
 
-    def read(self, info: dict) -> LabelFacts:
-        """Read one file; nothing is raised for what is wrong with it."""
+    def read(self, info: dict, *, whole: bool = True) -> LabelFacts:
+        """Read one file; nothing is raised for what is wrong with it.
+
+        Args:
+            info: The sample.
+            whole: Not used: files of a data set of tiles are small enough to be read whole.
+        """
+        del whole
         path = info["seg_map_path"]
         facts = LabelFacts()
         raw = _read_raw(path)

@@ -10,7 +10,9 @@ from typing import Any
 from mmrs.apis.findings import Finding
 from mmrs.apis.image_check import Decoded, ImageFacts, decode_image, look_at_image
 from mmrs.apis.label_reader import LabelFacts, LabelReader, reads_labels
+from mmrs.apis.raster_label_reader import RasterLabelReader, is_windowed
 from mmrs.errors import DataError, MmrsError
+from mmrs.geo.checksums import verify_checksums
 from mmrs.geo.raster import Raster
 from mmrs.geo.window_reader import grid_difference
 
@@ -48,12 +50,15 @@ class PairChecker:
     """
 
     def __init__(self, dataset: Any, transforms: Sequence[Any]) -> None:
-        self.reads_labels = reads_labels(transforms)
-        self.reader = LabelReader(dataset, transforms)
-        self.loader = next(
-            (step for step in transforms if type(step).__name__.startswith("LoadImage")), None
-        )
-        self.drops_gaps = any(getattr(step, "ignores_nodata", False) for step in transforms)
+        self.reader: LabelReader | RasterLabelReader
+        if is_windowed(dataset):
+            self.reader = RasterLabelReader(dataset)
+            self.reads_labels = bool(self.reader.steps)
+        else:
+            self.reader = LabelReader(dataset, transforms)
+            self.reads_labels = reads_labels(transforms)
+        self.loader = next((step for step in transforms if _loads_images(step)), None)
+        self.drops_gaps = is_windowed(dataset)
 
     def check(self, info: dict, *, whole: bool) -> PairResult:
         """Look at one sample; nothing is raised for what is wrong with it.
@@ -75,16 +80,21 @@ class PairChecker:
         else:
             result.findings += self._image_findings(image, result.image)
         if has_label:
-            self._check_label(result, label)
+            self._check_label(result, label, whole)
         if whole and result.image is not None:
             self._decode(result, image)
         if result.label is not None:
             result.label.labels = None
         return result
 
-    def _check_label(self, result: PairResult, path: str) -> None:
+    def _check_label(self, result: PairResult, path: str, whole: bool) -> None:
+        if isinstance(self.reader, RasterLabelReader):  # has compared sizes and grids itself
+            result.label = self.reader.read(result.info, whole=whole)
+            result.findings += result.label.findings
+            return
         try:
             facts = look_at_image(path, what="a label")
+            verify_checksums(path)
         except MmrsError as error:
             result.findings.append(Finding("unreadable", "error", error))
             return
@@ -112,6 +122,8 @@ class PairChecker:
             return
         result.decoded = found
         result.findings += self._gap_findings(path, found)
+        if result.image.has_invalid and not result.has_error:
+            result.findings += self._refused(result.info)
 
     def _image_findings(self, path: str, facts: ImageFacts) -> list[Finding]:
         """Tell what MMSegmentation's loader changes in silence."""
@@ -138,27 +150,30 @@ class PairChecker:
             return [Finding("bands", "error", error)]
         return []
 
+    def _refused(self, info: dict) -> list[Finding]:
+        """Ask a loader that refuses pixels without data; what is none is for it to say."""
+        if getattr(self.loader, "nodata", None) != "error":
+            return []
+        try:
+            self.loader(dict(info))
+        except MmrsError as error:
+            return [Finding("nodata", "error", error)]
+        return []
+
     def _gap_findings(self, path: str, found: Decoded) -> list[Finding]:
         findings = []
         at = "" if found.first is None else f", the first at (row {found.first[0]}, col "
         at += "" if found.first is None else f"{found.first[1]})"
-        refuses = getattr(self.loader, "nodata", None) == "error"
-        if found.undeclared and not self.drops_gaps:
+        if found.undeclared:
+            ignored = "; they are ignored (image 0)" if self.drops_gaps else ""
             error = DataError(
                 f"{found.undeclared} pixels are NaN or infinite, and the file does not declare "
-                f"them as nodata{at}",
+                f"them as nodata{at}{ignored}",
                 where=path,
                 fix="fill them, or leave the image out; gdal_translate -a_nodata nan declares them",
             )
-            findings.append(Finding("nodata", "error", error))
-        if found.nodata and refuses:
-            error = DataError(
-                f"{found.nodata} pixels hold no data, which LoadRaster refuses{at}",
-                where=path,
-                fix="give them the label 255 and set nodata='keep', or leave the image out",
-            )
-            findings.append(Finding("nodata", "error", error))
-        elif found.labelled > found.undeclared and not self.drops_gaps:
+            findings.append(Finding("nodata", "warning" if self.drops_gaps else "error", error))
+        if found.labelled > found.undeclared and not self.drops_gaps:
             error = DataError(
                 f"{found.labelled} of {found.nodata} pixels without data (nodata, mask or "
                 f"transparent) have the label of a class{at}",
@@ -167,6 +182,11 @@ class PairChecker:
             )
             findings.append(Finding("nodata", "warning", error))
         return findings
+
+
+def _loads_images(step: Any) -> bool:
+    name = type(step).__name__
+    return name.startswith("Load") and "Annotation" not in name
 
 
 def _place_findings(

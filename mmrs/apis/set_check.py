@@ -17,6 +17,7 @@ from mmrs.apis.guarded_pipeline import GuardedPipeline, check_of
 from mmrs.apis.image_check import BandSums
 from mmrs.apis.label_table import empty_table
 from mmrs.apis.pair_check import PairChecker, PairResult
+from mmrs.apis.raster_label_reader import is_windowed, rasters_of
 from mmrs.errors import ConfigError, DataError, LabelError, MmrsError
 
 
@@ -54,7 +55,8 @@ class SetCheck:
         table: The labels counted so far; None where the data set has none.
         kinds: Number of images of each kind.
         sums: Band sums of each kind of image.
-        seen: The pairs that were read.
+        read: Number of pairs that were read.
+        seen: Those pairs; of large rasters, windows of them.
     """
 
     def __init__(self, key: str, dataset: Any, cfg: Config) -> None:
@@ -65,6 +67,7 @@ class SetCheck:
         self.checker = PairChecker(dataset, self.transforms)
         self.table = empty_table(key, dataset) if self.checker.reader.steps else None
         self.pairs: list[dict] = []
+        self.read = 0
         self.seen: list[SeenPair] = []
         self.sums: dict[str, BandSums] = {}
         self._kinds: dict[str, PairResult] = {}
@@ -81,9 +84,13 @@ class SetCheck:
         if not (getattr(self.dataset, "metainfo", None) or {}).get("classes"):
             error = no_classes(type(self.dataset).__name__, self.key)
             return [Finding("data set", "error", error)]
-        self.pairs = _spread(list(_each_once(self.dataset)))
+        windowed = is_windowed(self.dataset)
+        pairs = rasters_of(self.dataset) if windowed else _each_once(self.dataset)
+        self.pairs = _spread(list(pairs))
         if self.table is not None:
             self.table.total = len(self.pairs)
+        if windowed:
+            return []  # it has opened every file when it was built
         return [
             Finding("no label", "error", error)
             for error in missing_files(self.key, self.dataset, labels=self.checker.reads_labels)
@@ -91,10 +98,8 @@ class SetCheck:
 
     def add(self, result: PairResult) -> None:
         """Count what one pair showed."""
-        classes: Counter[int] = Counter()
-        for (_, train), pixels in result.label.counts.items() if result.label else ():
-            classes[train] += pixels
-        self.seen.append(SeenPair(result.info, classes, result.has_error))
+        self.read += 1
+        self.seen += _seen(result)
         if result.image is not None:
             kind = result.image.kind
             self.kinds[kind] += 1
@@ -115,11 +120,6 @@ class SetCheck:
                 if index == len(self._mapped):
                     self._mapped.append(set())
                 self._mapped[index] |= ids
-
-    @property
-    def read(self) -> int:
-        """Number of pairs that were read."""
-        return len(self.seen)
 
     def closing(self) -> Iterator[Finding]:
         """What the pairs show together; complete only once all are read."""
@@ -158,20 +158,21 @@ class SetCheck:
             if result.has_error:
                 continue
             try:
-                packed = GuardedPipeline(self.transforms, check=check_of(self.dataset))(
-                    _fresh(result.info)
-                )
+                packed = self._packed(result.info)
             except MmrsError as error:
                 yield Finding("pipeline", "error", error)
                 continue
             yield from self._channels(packed, result)
         if not self._kinds and self.pairs:  # nothing to look at but the pipeline itself
             try:
-                GuardedPipeline(self.transforms, check=check_of(self.dataset))(
-                    _fresh(self.pairs[0])
-                )
+                self._packed(self.pairs[0])
             except MmrsError as error:
                 yield Finding("pipeline", "error", error)
+
+    def _packed(self, info: dict) -> Any:
+        """Return a sample as a worker makes it."""
+        pipeline = GuardedPipeline(self.transforms, check=check_of(self.dataset))
+        return pipeline(self.dataset.load_sample(0) if is_windowed(self.dataset) else _fresh(info))
 
     def _channels(self, packed: Any, result: PairResult) -> Iterator[Finding]:
         inputs = packed.get("inputs") if isinstance(packed, Mapping) else None
@@ -197,6 +198,8 @@ class SetCheck:
         raw = {value for value, _ in table.counts}
         name = table.classes[1]
         fix = "map them: dict(type='mmrs.MapLabels', label_map={255: 1}) after LoadAnnotations"
+        if is_windowed(self.dataset):
+            fix = "map them: set label_map={255: 1} of the data set"
         if not raw - {0, 255}:
             error = LabelError(
                 f"the {table.files} label files read hold only "
@@ -291,6 +294,19 @@ class SetCheck:
                     fix="its score will be absent; leave it out of the mean, or add data",
                 )
                 yield Finding("absent", "note", error)
+
+
+def _seen(result: PairResult) -> Iterator[SeenPair]:
+    label = result.label
+    parts = [(None, label.counts if label else Counter())]
+    if label is not None and label.parts:
+        parts = label.parts
+    for window, counts in parts:
+        classes: Counter[int] = Counter()
+        for (_, train), pixels in counts.items():
+            classes[train] += pixels
+        info = result.info if window is None else {**result.info, "window": tuple(window)}
+        yield SeenPair(info, classes, result.has_error and window is None)
 
 
 def raw_of(paths: list[str], ids: Mapping[str, frozenset[int]]) -> set[int]:
