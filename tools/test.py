@@ -24,7 +24,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--metrics",
         nargs="+",
         metavar="SCORE",
-        help="any of mIoU mF1 OA AA Kappa precision recall; by default the config's, mIoU",
+        help="any of mIoU mF1 OA AA Kappa precision recall, and of bIoU bF1 (boundary IoU and F1); "
+        "by default the config's, mIoU",
+    )
+    widths = parser.add_mutually_exclusive_group()
+    widths.add_argument(
+        "--boundary-px", type=float, metavar="PX", help="width of the boundary scores, in pixels"
+    )
+    widths.add_argument(
+        "--boundary-m", type=float, metavar="M", help="the same in metres, by the images' gsd_m"
+    )
+    parser.add_argument(
+        "--stitch",
+        action="store_true",
+        help="put overlapping windows of a scene together, and count each of its pixels once",
     )
     parser.add_argument("--confusion-matrix", metavar="CSV", help="file for the confusion matrix")
     parser.add_argument(
@@ -56,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         out=args.out,
         metrics=args.metrics,
         confusion_matrix=args.confusion_matrix,
+        boundary_px=args.boundary_px,
+        boundary_m=args.boundary_m,
+        stitch=args.stitch,
         loveda_submission=args.loveda_submission,
         show=args.show,
         show_dir=args.show_dir,

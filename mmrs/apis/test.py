@@ -18,9 +18,12 @@ from mmrs.apis.data_check import check_data
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process
 from mmrs.apis.train import check_load_from, set_work_dir, unwrap
 from mmrs.compat import refuse_unsafe_checkpoints
-from mmrs.engine.seg_metric import check_metric_names
+from mmrs.engine.boundary_metric import BOUNDARY_NAMES, check_boundary_width
+from mmrs.engine.seg_metric import METRIC_NAMES, check_metric_names
 from mmrs.errors import ConfigError, MmrsError
 from mmrs.pretrained import look_after_pretrained_weights
+
+_OURS = ("SegMetric", "ISPRSMetric")
 
 
 def test(
@@ -31,6 +34,9 @@ def test(
     out: str | Path | None = None,
     metrics: Sequence[str] | None = None,
     confusion_matrix: str | Path | None = None,
+    boundary_px: float | None = None,
+    boundary_m: float | None = None,
+    stitch: bool = False,
     loveda_submission: str | Path | None = None,
     show: bool = False,
     show_dir: str | Path | None = None,
@@ -48,8 +54,12 @@ def test(
         work_dir: Where the log goes; by default the config's, else
             ``work_dirs/<name of the config>``.
         out: A folder for the predicted maps.
-        metrics: Scores of :class:`~mmrs.engine.SegMetric`, instead of the config's.
+        metrics: Scores of :class:`~mmrs.engine.SegMetric`, instead of the config's, and of
+            :class:`~mmrs.engine.BoundaryMetric`, which need one of the two widths.
         confusion_matrix: A CSV file for the confusion matrix.
+        boundary_px: Width of the boundary scores in pixels.
+        boundary_m: Width of the boundary scores in metres.
+        stitch: Put windows of one scene together before they are counted.
         loveda_submission: A folder for LoveDA's server: maps and a zip; no scores.
         show: Open a window for each prediction.
         show_dir: A folder for pictures of the predictions.
@@ -73,8 +83,8 @@ def test(
     check_launcher(launcher)
     if loveda_submission is not None:
         _submit_loveda(cfg, loveda_submission)
-    elif metrics is not None or confusion_matrix is not None:
-        _use_seg_metric(cfg, metrics, confusion_matrix)
+    else:
+        _choose_scores(cfg, metrics, confusion_matrix, (boundary_px, boundary_m), stitch)
     if out is not None:
         _write_maps(cfg, out)
     check_config(cfg, "test")
@@ -102,29 +112,62 @@ def _evaluators(cfg: Config) -> list[dict]:
     return list(evaluator)
 
 
+def _choose_scores(
+    cfg: Config,
+    metrics: Sequence[str] | None,
+    confusion_matrix: str | Path | None,
+    boundary_width: tuple[float | None, float | None],
+    stitch: bool,
+) -> None:
+    """Put what the command line asks for in the place of the config's scores."""
+    names = None if metrics is None else list(metrics)
+    if names is not None:
+        check_metric_names(names, where="--metrics", known=(*METRIC_NAMES, *BOUNDARY_NAMES))
+    boundary = None if names is None else [name for name in names if name in BOUNDARY_NAMES]
+    if boundary or boundary_width != (None, None):
+        try:
+            check_boundary_width(*boundary_width)
+        except ConfigError as error:
+            raise ConfigError(
+                error.what,
+                where="--metrics bIoU bF1",
+                fix="add --boundary-px 3, or --boundary-m 0.5",
+            ) from error
+        boundary = boundary or list(BOUNDARY_NAMES)
+    own = None if names is None else [name for name in names if name in METRIC_NAMES]
+    if own is not None or confusion_matrix is not None or stitch or boundary:
+        _use_seg_metric(cfg, own, confusion_matrix, stitch)
+    if boundary:
+        _add_boundary_metric(cfg, boundary, boundary_width)
+
+
 def _use_seg_metric(
-    cfg: Config, metrics: Sequence[str] | None, confusion_matrix: str | Path | None
+    cfg: Config,
+    metrics: Sequence[str] | None,
+    confusion_matrix: str | Path | None,
+    stitch: bool,
 ) -> None:
     """Replace the segmentation metric of a config by ours, keeping what both understand."""
-    if metrics is not None:
-        check_metric_names(metrics, where="--metrics")
     replaced = []
     found = False
     for evaluator in _evaluators(cfg):
-        if evaluator.get("type") in ("mmrs.SegMetric", "SegMetric"):
+        kind = str(evaluator.get("type")).removeprefix("mmrs.")
+        if kind in _OURS:
             ours = dict(evaluator)
         elif evaluator.get("type") in ("IoUMetric", "mmseg.IoUMetric"):
             kept = ("ignore_index", "output_dir", "format_only", "prefix")
             ours = {k: v for k, v in evaluator.items() if k in kept}
+            ours["type"] = "mmrs.SegMetric"
         else:
             replaced.append(evaluator)
             continue
         found = True
-        ours["type"] = "mmrs.SegMetric"
-        if metrics is not None:
+        if metrics:
             ours["score_names"] = list(metrics)
         if confusion_matrix is not None:
             ours["confusion_matrix"] = str(confusion_matrix)
+        if stitch:
+            ours["stitch"] = True
         replaced.append(ours)
     if not found:
         raise ConfigError(
@@ -135,11 +178,29 @@ def _use_seg_metric(
     cfg.test_evaluator = replaced
 
 
+def _add_boundary_metric(
+    cfg: Config, names: Sequence[str], width: tuple[float | None, float | None]
+) -> None:
+    """Score boundaries too, by the rules that the config's own metric has."""
+    evaluators = _evaluators(cfg)
+    like = next(e for e in evaluators if str(e.get("type")).removeprefix("mmrs.") in _OURS)
+    shared = ("ignore_index", "exclude_from_mean", "stitch", "prefix")
+    boundary = {k: like[k] for k in shared if k in like}
+    if "ISPRSMetric" in like["type"] and not like.get("clutter", False):
+        excluded = (*like.get("exclude_from_mean", ()), "clutter")
+        boundary["exclude_from_mean"] = tuple(dict.fromkeys(excluded))
+    boundary["type"] = "mmrs.BoundaryMetric"
+    boundary["score_names"] = list(names)
+    boundary["width_px"], boundary["width_m"] = width
+    others = [e for e in evaluators if "BoundaryMetric" not in str(e.get("type"))]
+    cfg.test_evaluator = [*others, boundary]
+
+
 def _write_maps(cfg: Config, folder: str | Path) -> None:
     found = False
     evaluators = _evaluators(cfg)
     for evaluator in evaluators:
-        if str(evaluator.get("type")).rpartition(".")[2] in ("SegMetric", "IoUMetric"):
+        if str(evaluator.get("type")).rpartition(".")[2] in (*_OURS, "IoUMetric"):
             evaluator["output_dir"] = str(folder)
             found = True
     if not found:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmrs.apis.test import test as evaluate
 from mmrs.apis.train import train
+from mmrs.engine.boundary import boundary_counts, boundary_score
 from mmrs.errors import CheckpointError, ConfigError
 from tests.apis.tiny_run import CLASSES, run_tool, tiny_config, write_config, write_pairs
 
@@ -72,6 +73,57 @@ def test_unknown_score_is_told_before_anything_is_read(data, run, capsys):
     assert run_tool("test", *run, "--metrics", "miou", "--work-dir", data / "w") == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("error: --metrics: unknown metric 'miou'. Fix: did you mean 'mIoU'?")
+
+
+def test_boundary_scores_are_those_of_the_written_maps(data, run):
+    scores = evaluate(
+        *run, work_dir=data / "w", metrics=["bF1", "OA"], boundary_px=2, out=data / "maps"
+    )
+    assert sorted(scores) == ["OA", "bF1"]
+    counts = np.zeros((7, 3), np.int64)
+    for path in sorted((data / "ann" / "val").iterdir()):
+        pair = (np.array(Image.open(data / "maps" / path.name)), np.array(Image.open(path)))
+        counts += boundary_counts(*pair, num_classes=3, width_px=2)
+    expected = boundary_score(counts, CLASSES)
+    assert scores["bF1"] == pytest.approx(100 * expected.mean(expected.f1))
+
+
+def test_a_boundary_width_alone_adds_both_scores_by_the_config_s_rules(data, run, capsys):
+    options = {"test_evaluator": {"type": "mmrs.SegMetric", "exclude_from_mean": ("road",)}}
+    scores = evaluate(*run, work_dir=data / "w", boundary_px=1.5, cfg_options=options)
+    assert sorted(scores) == ["bF1", "bIoU", "mIoU"]
+    out = capsys.readouterr().out
+    assert "boundaries at 1.5 px" in out and out.count("road (not in the mean)") == 2
+
+
+@pytest.mark.parametrize("widths", [(), ("--boundary-m", "-1")])
+def test_boundary_scores_need_a_width(data, run, capsys, widths):
+    argv = (*run, "--metrics", "bIoU", *widths, "--work-dir", data / "w")
+    assert run_tool("test", *argv) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: --metrics bIoU bF1: ") and "add --boundary-px 3" in line
+
+
+def test_a_width_in_metres_without_a_gsd_names_the_image(data, run, capsys):
+    assert run_tool("test", *run, "--boundary-m", "1", "--work-dir", data / "w") == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "t0.png: no ground sampling distance is known for width_m=1" in line
+
+
+def test_stitching_windows_that_do_not_overlap_changes_nothing(data, run, capsys):
+    plain = evaluate(*run, work_dir=data / "w", metrics=["mIoU", "OA"])
+    for folder in ("img", "ann"):
+        for index, path in enumerate(sorted((data / folder / "val").iterdir())):
+            path.rename(path.with_name(f"s_{32 * index}_0_{32 * index + 32}_32.png"))
+    capsys.readouterr()
+    stitched = evaluate(*run, work_dir=data / "w", metrics=["mIoU", "OA"], stitch=True)
+    assert stitched == plain
+    assert "windows stitched, every pixel of a scene counted once" in capsys.readouterr().out
+
+
+def test_tiles_that_cannot_be_stitched_are_told(data, run, capsys):
+    assert run_tool("test", *run, "--stitch", "--work-dir", data / "w") == 1
+    assert "t0.png: the name does not say which window" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:The shape of value will convert:UserWarning")

@@ -151,4 +151,5 @@ def test_isprs_configs_split_by_image_and_leave_clutter_out_of_the_mean(isprs, n
         for packed in dataset:
             assert set(np.unique(label_of(packed))) <= {0, 1, 2, 3, 4, 5, 255}
     for evaluator in (config.val_evaluator, config.test_evaluator):
+        assert evaluator.type == "mmrs.ISPRSMetric"
         assert tuple(evaluator.exclude_from_mean) == ("clutter",)

@@ -66,8 +66,12 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# five classes in the means, as the papers report; clutter is scored and shown
+# five classes in the means, as the papers report; clutter is scored and shown. eroded: the labels
+# that MMSegmentation's converter takes ("noBoundary"); set False where the full ones were prepared
 val_evaluator = dict(
-    type="mmrs.SegMetric", score_names=["mIoU", "mF1", "OA"], exclude_from_mean=("clutter",)
+    type="mmrs.ISPRSMetric",
+    eroded=True,
+    score_names=["mIoU", "mF1", "OA"],
+    exclude_from_mean=("clutter",),
 )
 test_evaluator = val_evaluator
