@@ -89,9 +89,8 @@ class GridWindows:
             boxes = shapely.box(
                 cols, rows, cols + plan.window_width, rows + plan.window_height
             ).ravel()
-            shapely.prepare(area)
             # touching with an edge is not enough
-            met = shapely.intersects(area, boxes) & ~shapely.touches(area, boxes)
+            met = shapely.area(shapely.intersection(area, boxes)) > 0
             kept.append(np.flatnonzero(met))
         return kept
 
@@ -150,7 +149,7 @@ class BalancedWindows:
     """Windows in which classes come about equally often, however rare they are.
 
     A class is drawn, then a window of the index in proportion to the class's pixels in it, then
-    it is shifted at random by at most half its size.
+    it is shifted at random by at most a quarter of its size.
 
     Args:
         shapes: Height and width of each raster.
@@ -191,7 +190,7 @@ class BalancedWindows:
         rng = sample_generator(self.seed, index)
         scene, window = self.index.draw(rng)
         row, col = (
-            start + side / 2 + rng.uniform(-0.5, 0.5) * side
+            start + side / 2 + rng.uniform(-0.25, 0.25) * side
             for start, side in zip((window.row, window.col), self.size, strict=True)
         )
         return scene, _around(self.shapes[scene], self.size, row, col)
@@ -250,7 +249,7 @@ def check_sampler(options: dict[str, Any], where: str) -> dict[str, Any]:
             options.pop(key, None)
             continue
         value = options[key]
-        pair = [value, value] if isinstance(value, int) else list(value)
+        pair = list(value) if isinstance(value, list | tuple) else [value, value]
         if len(pair) != 2 or any(not isinstance(v, int) or v < 1 for v in pair):
             raise ConfigError(
                 f"{key} must be a whole number from 1 on, got {value!r}",

@@ -24,6 +24,19 @@ train_pipeline = [
     dict(type="PackSegInputs", meta_keys=meta_keys),
 ]
 test_pipeline = [dict(type="PackSegInputs", meta_keys=meta_keys)]
+tta_pipeline = [
+    dict(type="mmrs.KeepLabels"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="RandomFlip", prob=0.0, direction="horizontal"),
+                dict(type="RandomFlip", prob=1.0, direction="horizontal"),
+            ],
+            [dict(type="PackSegInputs", meta_keys=meta_keys)],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=4,
     num_workers=2,
