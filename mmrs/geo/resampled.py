@@ -74,7 +74,7 @@ class ResampledRaster(Raster):
             height=self.height,
             width=self.width,
             resampling=resampling,
-            tolerance=0,
+            tolerance=0.001,  # in pixels; rasterio 1.4 takes no 0
             add_alpha=masked,
             warp_mem_limit=64,
         )

@@ -10,6 +10,7 @@ from mmrs.models.losses import (
     LabelSmoothingCrossEntropyLoss,
 )
 from mmrs.models.necks import MSFM, DilatedSPP, IFWMNeck
+from mmrs.models.seg_data_preprocessor import SegDataPreProcessor
 from mmrs.models.segmentors import CRFCascadeEncoderDecoder, CRFEncoderDecoder
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "LabelSmoothingCrossEntropyLoss",
     "RMNetEncoder",
     "RefinementHead",
+    "SegDataPreProcessor",
     "SubPixelHead",
 ]
