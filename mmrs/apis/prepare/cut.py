@@ -7,7 +7,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from mmrs.apis.prepare.job import ImageJob, JobResult, LabelJob, LabelRule, Poly
 from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
 from mmrs.errors import DataError, OutputError
 from mmrs.geo.archive import SourceFile, fetch
+from mmrs.geo.png_check import check_png
 from mmrs.geo.raster import Georeference, Raster
 from mmrs.geo.rasterize import NO_POLYGON, Polygons, read_polygons
 from mmrs.geo.tile_files import encode_tile, window_georeference
@@ -379,7 +380,8 @@ def write_whole(path: Path, content: bytes) -> None:
             f"cannot be written ({error.strerror})", where=path, fix="free space on the disk"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none, there is nothing to remove either
+            temporary.unlink()
 
 
 def file_sha256(path: Path) -> str:
@@ -405,6 +407,7 @@ def _named(name: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def _named_raster(path: Path, name: str, bands: tuple[int, ...] = ()) -> Iterator[Raster]:
+    check_png(path, name=name)
     with _named(name, path), Raster(path, bands=bands or None) as raster:
         check_block(raster, name)
         yield raster
@@ -412,6 +415,7 @@ def _named_raster(path: Path, name: str, bands: tuple[int, ...] = ()) -> Iterato
 
 @contextmanager
 def _named_labels(path: Path, rule: LabelRule, name: str) -> Iterator[LabelFile]:
+    check_png(path, name=name)
     with _named(name, path), LabelFile(path, rule, name) as labels:
         check_block(labels.raster, name)
         yield labels

@@ -155,12 +155,20 @@ def _mapping(options: Options, scan: LabelScan) -> tuple[dict[int, int], list[st
         raise scan.too_many_values()
     if values and values != list(range(values[-1] + 1)) and names is None and values[0] > 0:
         # ids that begin above 0: classes would be taken that do not exist
-        suggested = " ".join(f"{value}:{index}" for index, value in enumerate(values))
-        raise scan.gaps_error(suggested)
+        raise scan.gaps_error(_suggest(values))
     if names is not None and values and values[-1] >= names:
-        suggested = " ".join(f"{value}:{index}" for index, value in enumerate(values))
-        raise scan.too_few_classes(names, suggested)
+        raise scan.too_few_classes(names, _suggest(values))
     return {}, []
+
+
+def _suggest(values: Sequence[int]) -> str:
+    """A map from the values found to ids from 0 on."""
+    if values[-1] <= 20:  # ids that begin at 1: one that no file here holds keeps its place
+        head = "0:255 " if values[0] > 0 else ""
+        shift = 1 if head else 0
+        every = range(shift, values[-1] + 1)
+        return head + " ".join(f"{value}:{value - shift}" for value in every)
+    return " ".join(f"{value}:{index}" for index, value in enumerate(values))
 
 
 def _coloured_classes(options: Options, tolerance: int, share: float) -> _Classes:

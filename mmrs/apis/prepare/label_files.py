@@ -87,10 +87,13 @@ class LabelFile:
         number = self.unknown.total()
         if number <= self.rule.max_unknown_ratio * pixels or self._codec is None:
             return
-        needed = max(self._codec.needed_tolerance(colour) for colour in self.unknown)
-        fix = "give the colours of this set, or --max-unknown-ratio 1 to ignore those pixels"
-        if needed <= self._codec.max_tolerance:
-            fix = f"--tolerance {needed} takes all of them, or --max-unknown-ratio 1 ignores them"
+        needed = {colour: self._codec.needed_tolerance(colour) for colour in self.unknown}
+        largest = min(max(needed.values()), self._codec.max_tolerance)
+        left = sum(self.unknown[colour] for colour in needed if needed[colour] > largest)
+        taken = f"all but {left}" if left else "all of them"
+        fix = f"--tolerance {largest} takes {taken}, or --max-unknown-ratio 1 ignores them"
+        if left == number:
+            fix = "give the colours of this set, or --max-unknown-ratio 1 to ignore those pixels"
         raise LabelError(
             f"{number} of {pixels} pixels ({number / pixels:.1%}) have colours of no class: "
             f"{tell_colours(self.unknown)}",

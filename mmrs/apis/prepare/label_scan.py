@@ -18,6 +18,7 @@ from mmrs.apis.progress import progress_bar
 from mmrs.errors import DataError, LabelError
 from mmrs.geo.archive import SourceFile, fetch
 from mmrs.geo.palette_codec import Rgb, count_colours
+from mmrs.geo.png_check import check_png
 from mmrs.geo.raster import Raster
 from mmrs.geo.tile_files import png_can_hold
 from mmrs.geo.windows import plan_windows
@@ -75,7 +76,8 @@ class LabelScan:
         return LabelError(
             f"labels hold {told}, and ids begin at 0",
             where=self.first_label,
-            fix=f"--label-map {suggested}",
+            fix=f"--label-map {suggested}"
+            + (" (255 is ignored unless it is mapped as well)" if 255 in self.values else ""),
         )
 
     def too_few_classes(self, count: int, suggested: str) -> LabelError:
@@ -158,6 +160,7 @@ def _look_at_label(label: Raster, name: str, scan: LabelScan, options: Options) 
 
 
 def _opened(path: Path, file: SourceFile) -> Raster:
+    check_png(path, name=file.name)
     try:
         raster = Raster(path)
     except DataError as error:

@@ -46,7 +46,7 @@ def build_manifest(
 ) -> dict[str, Any]:
     """Everything there is to know about a prepared set, ready for JSON."""
     parts: dict[str, dict[str, Any]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda record: _order(record["split"])):
         part = parts.setdefault(
             record["split"],
             {"images": [], "tiles": 0, "pixels": Counter(), "tile_pixels": Counter()},
@@ -84,6 +84,12 @@ def build_manifest(
         "lists": list(extra),
         "images": records,
     }
+
+
+def _order(part: str) -> tuple[int, str]:
+    """Training before validation before testing."""
+    heads = ("train", "val", "test")
+    return next((i for i, head in enumerate(heads) if part.startswith(head)), len(heads)), part
 
 
 def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ _PARTS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_LABEL_ENDING = re.compile(r"[_-](mask|label|labels|gt|seg|noboundary)$", re.IGNORECASE)
+_LABEL_ENDING = re.compile(r"[._-](mask|label|labels|gt|seg|noboundary)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ BLOCK = "dataset.py"
 _JOURNAL = ".journal.jsonl"
 _LOCK = ".lock"
 SCRATCH = ".scratch"
+# from here on one flush of the whole system is faster than one for each file
+_MANY = 500
 
 
 class Staging:
@@ -110,7 +112,7 @@ class Staging:
         Raises:
             OutputError: The folders cannot be renamed.
         """
-        os.sync()  # one flush for all tiles, before anybody can take the set for finished
+        self._flush()
         old = self.out.with_name(f"{self.out.name}.replaced")
         try:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -128,6 +130,19 @@ class Staging:
                 fix="move it there by hand",
             ) from error
         shutil.rmtree(old, ignore_errors=True)
+
+    def _flush(self) -> None:
+        """Bring all files to the disk, before anybody can take the set for finished."""
+        paths = [self.root, *self.root.rglob("*")]
+        if len(paths) > _MANY:
+            os.sync()
+            return
+        for path in paths:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def _load(self) -> None:
         journal = self.root / _JOURNAL

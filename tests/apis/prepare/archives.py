@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
+from mmrs.geo.raster import allow_missing_georeference
 from tests.fake_data import make_image, make_labels
 
 ISPRS_COLOURS = np.array(
@@ -41,7 +42,7 @@ def jpg(pixels: NDArray[np.uint8]) -> bytes:
 def tif(pixels: NDArray, *, transform: Affine | None = None, crs: CRS | None = None) -> bytes:
     """A GeoTIFF of (H, W) or (H, W, bands)."""
     bands = np.atleast_3d(pixels)
-    with MemoryFile(ext=".tif") as memory:
+    with allow_missing_georeference(), MemoryFile(ext=".tif") as memory:
         with memory.open(
             driver="GTiff", height=bands.shape[0], width=bands.shape[1], count=bands.shape[2],
             dtype=bands.dtype, crs=crs, **({"transform": transform} if transform else {}),

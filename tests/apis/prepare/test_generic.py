@@ -1,0 +1,426 @@
+"""Your own data: every encoding of labels gives the same ids, or one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from rasterio.crs import CRS
+
+from mmrs.apis.cli import UsageError
+from mmrs.apis.prepare.command import parse_label_map, parse_palette
+from mmrs.apis.prepare.options import Options, RunOptions
+from mmrs.apis.prepare.runner import prepare
+from mmrs.errors import DataError, LabelError, MmrsError
+from mmrs.geo.raster import Raster
+from tests.apis.prepare import archives
+from tests.fake_data import make_image, make_labels, read_png
+
+HERE = RunOptions(workers=0)
+UTM = CRS.from_epsg(32633)
+COLOURS = np.array([(0, 0, 0), (100, 100, 100), (0, 125, 0)], np.uint8)
+PALETTE = parse_palette(["road=0,0,0", "house=100,100,100", "tree=0,125,0"])
+
+
+def silent(*_: object) -> None:
+    """Tell nobody."""
+
+
+def run(source: Path, out: Path, **options) -> dict:
+    return prepare("generic", source, out, Options(**options), HERE, tell=silent)
+
+
+def make_pairs(
+    root: Path, encode, *, count: int = 3, ids=(0, 1, 2), size=(16, 20), folders=("images", "masks")
+) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    truth = []
+    for index in range(count):
+        labels = make_labels(size, ids, rng)
+        truth.append(labels)
+        archives.write_files(
+            root,
+            {
+                f"{folders[0]}/t{index}.jpg": archives.jpg(make_image(labels, rng)),
+                f"{folders[1]}/t{index}.png": encode(labels),
+            },
+        )
+    return truth
+
+
+def check_labels(out: Path, truth: list[np.ndarray]) -> None:
+    found = {path.stem: read_png(path) for path in out.glob("ann_dir/*/*.png")}
+    assert sorted(found) == [f"t{index}" for index in range(len(truth))]
+    for index, labels in enumerate(truth):
+        np.testing.assert_array_equal(found[f"t{index}"], labels)
+
+
+@pytest.mark.parametrize(
+    ("encode", "options"),
+    [
+        (archives.png, {}),
+        (lambda labels: archives.png(labels, COLOURS), {}),
+        (lambda labels: archives.png(COLOURS[labels]), {"palette": PALETTE}),
+        (lambda labels: archives.png(COLOURS[::-1][2 - labels]), {"palette": PALETTE}),
+        (lambda labels: archives.png(2 - labels, COLOURS[::-1]), {"palette": PALETTE}),
+        (
+            lambda labels: archives.png(np.dstack([COLOURS[labels], labels * 0 + 255])),
+            {"palette": PALETTE},
+        ),
+        (
+            lambda labels: archives.png(COLOURS[labels] + np.uint8(4)),
+            {"palette": PALETTE, "tolerance": 4},
+        ),
+        (
+            lambda labels: archives.png(labels * 40 + 40),
+            {"label_map": parse_label_map(["40:0", "80:1", "120:2"])},
+        ),
+        (lambda labels: archives.tif(labels.astype(np.int16)), {}),
+    ],
+    ids=["ids", "palette", "colours", "colours2", "shuffled palette", "rgba", "noise", "map", "16"],
+)
+def test_every_encoding_gives_the_same_ids(tmp_path: Path, encode, options: dict) -> None:
+    truth = make_pairs(tmp_path / "é 中 s", encode)
+    run(tmp_path / "é 中 s", tmp_path / "out é", classes=None, **options)
+    check_labels(tmp_path / "out é", truth)
+
+
+def test_masks_of_0_and_255_are_mapped_and_the_user_is_told(tmp_path: Path) -> None:
+    truth = make_pairs(tmp_path / "s", lambda labels: archives.png(labels * 255), ids=(0, 1))
+    told: list[str] = []
+    prepare("generic", tmp_path / "s", tmp_path / "o", Options(), HERE, tell=told.append)
+    assert any("255 becomes class 1 (--label-map 255:1" in line for line in told)
+    check_labels(tmp_path / "o", truth)
+    manifest = run(tmp_path / "s", tmp_path / "p", label_map=((255, 255),))
+    assert set(manifest["splits"]["train"]["class_pixels"]) == {"0", "255"}
+
+
+def test_anti_aliased_masks_need_a_threshold(tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    ramp = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (16, 1))
+    image = archives.jpg(np.zeros((16, 25, 3), np.uint8))
+    archives.write_files(source, {"images/t0.jpg": image, "masks/t0.png": archives.png(ramp)})
+    with pytest.raises(LabelError, match=r"25 values from 0 to 240.*--threshold 128"):
+        run(source, tmp_path / "o")
+    run(source, tmp_path / "o", threshold=128)
+    check_labels(tmp_path / "o", [(ramp >= 128).astype(np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("encode", "options", "told"),
+    [
+        (
+            lambda labels: archives.png(COLOURS[labels]),
+            {},
+            r"masks/t0\.png: labels are colours, 3 of them: .*100,100,100.*--palette NAME=R,G,B",
+        ),
+        (
+            lambda labels: archives.png(COLOURS[labels]),
+            {"palette": PALETTE[:2]},
+            r"masks/t\d\.png: \d+ of 320 pixels \(.*colours of no class: 0,125,0 \(\d+ px\)",
+        ),
+        (
+            lambda labels: archives.png(labels + 1),
+            {},
+            r"labels hold 1, 2, 3, and ids begin at 0.*--label-map 0:255 1:0 2:1 3:2",
+        ),
+        (
+            archives.png,
+            {"classes": ("a", "b")},
+            r"labels hold 0, 1, 2, but 2 classes are named \(0-1\)",
+        ),
+        (
+            archives.png,
+            {"label_map": ((0, 1),), "classes": ("a", "b")},
+            r"masks/t0\.png: value 2 at \(row \d+, col \d+\), but ids are 0-1",
+        ),
+        (
+            lambda labels: archives.tif(labels + np.float32(0.5)),
+            {"classes": ("a", "b", "c")},
+            r"masks/t0\.png: value \d\.5 at \(row 0, col 0\) is no id",
+        ),
+        (lambda labels: archives.png(labels[:-1]), {}, r"masks/t0\.png: label is 15 x 20 but"),
+        (lambda labels: b"no picture", {}, r"masks/t0\.png: not a raster that can be read"),
+        (lambda labels: archives.png(labels)[:-40], {}, r"masks/t0\.png: PNG is damaged"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_told_in_one_line(
+    tmp_path: Path, encode, options: dict, told: str
+) -> None:
+    make_pairs(tmp_path / "s", encode)
+    with pytest.raises(DataError, match=told) as caught:
+        run(tmp_path / "s", tmp_path / "o", **options)
+    assert "Fix: " in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "o").exists()
+
+
+def test_orphans_are_listed_and_left_out_only_on_request(tmp_path: Path) -> None:
+    truth = make_pairs(tmp_path / "s", archives.png)
+    (tmp_path / "s/masks/t1.png").rename(tmp_path / "s/masks/other.png")
+    with pytest.raises(DataError, match=r"images/t1\.jpg\) and 1 labels no image .*other\.png"):
+        run(tmp_path / "s", tmp_path / "o")
+    manifest = run(tmp_path / "s", tmp_path / "o", skip_bad=True)
+    assert manifest["skipped"] == {
+        "images/t1.jpg": "no label",
+        "masks/other.png": "label without an image",
+    }
+    assert len(list((tmp_path / "o").glob("ann_dir/*/*.png"))) == len(truth) - 1
+
+
+def test_a_bad_file_fails_and_is_skipped_only_on_request(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s", archives.png)
+    (tmp_path / "s/images/t2.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    with pytest.raises(DataError, match=r"images/t2\.jpg"):
+        run(tmp_path / "s", tmp_path / "o")
+    manifest = run(tmp_path / "s", tmp_path / "o", skip_bad=True)
+    assert list(manifest["skipped"]) == ["images/t2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "options"),
+    [
+        (("imgs", "gt"), {}),
+        (("a.tif.d/img", "a.tif.d/label"), {}),
+        (("cloudshadow", "labels"), {}),
+        (("data/chips", "data/binarymasks"), {}),
+        (("left", "right"), {"images": "left", "annotations": "right"}),
+    ],
+)
+def test_folders_are_found_by_their_names(tmp_path: Path, folders, options: dict) -> None:
+    truth = make_pairs(tmp_path / "s", archives.png, folders=folders)
+    manifest = run(tmp_path / "s", tmp_path / "o", **options)
+    assert sum(part["tiles"] for part in manifest["splits"].values()) == len(truth)
+
+
+def test_folders_that_cannot_be_told_apart_are_asked_for(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s", archives.png, folders=("left", "right"))
+    with pytest.raises(DataError, match="--images and --annotations"):
+        run(tmp_path / "s", tmp_path / "o")
+
+
+def test_tiles_of_an_image_are_never_divided(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s", archives.png, count=6, size=(24, 24))
+    manifest = run(tmp_path / "s", tmp_path / "o", tile=16, stride=8, split_ratio=0.5)
+    parts = {
+        path.name.split("_")[0]: path.parent.name
+        for path in (tmp_path / "o/img_dir").rglob("*.png")
+    }
+    assert sorted(parts.values()) == ["train"] * 3 + ["val"] * 3
+    for image_id, part in parts.items():
+        names = [p for p in (tmp_path / "o/img_dir").rglob(f"{image_id}_*.png")]
+        assert {path.parent.name for path in names} == {part}
+        assert len(names) == 4
+    # an overlap counts once among the pixels and twice among the tiles
+    counted = manifest["splits"]["train"]
+    assert sum(counted["class_pixels"].values()) == 3 * 24 * 24
+    assert sum(counted["tile_class_pixels"].values()) == 3 * 4 * 16 * 16
+    other = run(tmp_path / "s", tmp_path / "p", tile=16, split_ratio=0.5, split_seed=1)
+    assert other["splits"]["val"]["images"] != counted["images"]
+
+
+def test_a_group_goes_to_one_part(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = make_labels((8, 8), (0, 1), rng)
+    for scene in range(5):
+        for index in range(3):
+            archives.write_files(
+                tmp_path / "s",
+                {
+                    f"images/{scene}_{index}.png": archives.png(make_image(labels, rng)),
+                    f"masks/{scene}_{index}.png": archives.png(labels),
+                },
+            )
+    manifest = run(tmp_path / "s", tmp_path / "o", group=r"^(\d+)_", split_ratio=0.4)
+    scenes = {
+        part: {name.split("_")[0] for name in found["images"]}
+        for part, found in manifest["splits"].items()
+    }
+    assert len(scenes["val"]) == 2 and not scenes["val"] & scenes["train"]
+
+
+def test_folders_of_parts_decide(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s/train", archives.png, count=2)
+    make_pairs(tmp_path / "s/valid", archives.png, count=1)
+    manifest = run(tmp_path / "s", tmp_path / "o")
+    assert {name: len(part["images"]) for name, part in manifest["splits"].items()} == {
+        "train": 2,
+        "val": 1,
+    }
+
+
+def scene(root: Path, *, bands: int = 4, dtype: str = "uint16", crs: CRS | None = UTM) -> Path:
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(1, 4000, (32, 48, bands)).astype(dtype)
+    grid = Affine(0.5, 0, 400_000, 0, -0.5, 5_000_000)
+    content = archives.tif(pixels, transform=grid if crs else None, crs=crs)
+    return archives.write_files(root, {"images/scene.tif": content})
+
+
+def write_polygons(path: Path) -> Path:
+    """Two houses and a wood, in degrees: columns 4 to 12, rows 8 to 16, and so on."""
+    boxes = [(4, 8, 12, 16), (20, 0, 30, 6), (32, 16, 48, 32)]
+    shapes = [
+        shapely.box(400_000 + a / 2, 5_000_000 - d / 2, 400_000 + c / 2, 5_000_000 - b / 2)
+        for a, b, c, d in boxes
+    ]
+    pyogrio.raw.write(
+        path,
+        geometry=shapely.to_wkb(np.array(shapes)),
+        field_data=[np.array(["house", "house", "wood"], dtype=object)],
+        fields=["kind"],
+        geometry_type="Polygon",
+        crs="EPSG:32633",
+        driver="GPKG",
+    )
+    return path
+
+
+@pytest.mark.parametrize("tile", [0, 20])
+def test_polygons_are_burnt_into_the_grid_of_their_image(tmp_path: Path, tile: int) -> None:
+    scene(tmp_path / "s")
+    path = write_polygons(tmp_path / "labels.gpkg")
+    options = {"polygons": path, "class_field": "kind", "classes": ("house", "wood")}
+    manifest = run(tmp_path / "s", tmp_path / "o", **options, tile=tile, stride=None)
+    wanted = np.zeros((32, 48), np.uint8)
+    wanted[8:16, 4:12] = wanted[0:6, 20:30] = 1
+    wanted[16:32, 32:48] = 2
+    counts = manifest["splits"]["train"]["class_pixels"]
+    assert counts == {str(i): int((wanted == i).sum()) for i in range(3)}
+    assert manifest["classes"] == {"0": "background", "1": "house", "2": "wood"}
+    for label in (tmp_path / "o/ann_dir/train").glob("*.png"):
+        left, top, right, bottom = map(int, label.stem.split("_")[1:]) if tile else (0, 0, 48, 32)
+        np.testing.assert_array_equal(read_png(label), wanted[top:bottom, left:right])
+        with Raster(tmp_path / f"o/img_dir/train/{label.stem}.tif") as image:
+            assert (image.count, image.dtype) == (4, "uint16")
+            place = image.georeference.transform
+            assert (place.c, place.f) == (400_000 + left / 2, 5_000_000 - top / 2)
+
+
+def test_an_image_without_a_place_cannot_have_polygons(tmp_path: Path) -> None:
+    scene(tmp_path / "s", crs=None)
+    path = write_polygons(tmp_path / "labels.gpkg")
+    with pytest.raises(DataError, match=r"images/scene\.tif: has no CRS or no grid"):
+        run(tmp_path / "s", tmp_path / "o", polygons=path)
+
+
+def test_labels_on_another_grid_are_told_and_brought_over_on_request(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = make_labels((16, 16), (0, 1, 2), rng)
+    image = make_image(labels, rng)
+    grid = Affine(1, 0, 400_000, 0, -1, 5_000_000)
+    half = Affine(0.5, 0, 400_000, 0, -0.5, 5_000_000)
+    fine = np.kron(labels, np.ones((2, 2), np.uint8))
+    source = archives.write_files(
+        tmp_path / "s",
+        {
+            "images/t0.tif": archives.tif(image, transform=grid, crs=UTM),
+            "masks/t0.tif": archives.tif(fine, transform=half, crs=UTM),
+        },
+    )
+    with pytest.raises(DataError, match=r"label is 32 x 32 but .* or --reproject"):
+        run(source, tmp_path / "o")
+    run(source, tmp_path / "o", reproject=True)
+    check_labels(tmp_path / "o", [labels])
+    shifted = Affine(1, 0, 400_003, 0, -1, 5_000_000)
+    moved = archives.tif(labels, transform=shifted, crs=UTM)
+    archives.write_files(source, {"masks/t0.tif": moved})
+    with pytest.raises(DataError, match=r"label lies at EPSG:32633 .*400003.*--reproject"):
+        run(source, tmp_path / "p")
+    run(source, tmp_path / "p", reproject=True)
+    wanted = np.full_like(labels, 255)
+    wanted[:, 3:] = labels[:, :-3]
+    check_labels(tmp_path / "p", [wanted])
+
+
+def test_pixels_without_image_data_are_ignored(tmp_path: Path) -> None:
+    labels = np.ones((8, 8), np.uint8)
+    pixels = np.full((8, 8, 1), 5, np.float32)
+    pixels[2, 3] = np.nan
+    source = archives.write_files(
+        tmp_path / "s",
+        {"images/t0.tif": archives.tif(pixels), "masks/t0.tif": archives.tif(labels)},
+    )
+    manifest = run(source, tmp_path / "o", classes=("a", "b"))
+    wanted = labels.copy()
+    wanted[2, 3] = 255
+    check_labels(tmp_path / "o", [wanted])
+    assert manifest["images"][0]["invalid_pixels"] == 1
+
+
+def test_images_of_two_kinds_are_told(tmp_path: Path) -> None:
+    scene(tmp_path / "s")
+    three = archives.tif(np.ones((32, 48, 3), np.uint8))
+    label = archives.png(np.zeros((32, 48), np.uint8))
+    archives.write_files(
+        tmp_path / "s",
+        {"images/b.tif": three, "masks/b.png": label, "masks/scene.png": label},
+    )
+    with pytest.raises(DataError, match="bands of uint16"):
+        run(tmp_path / "s", tmp_path / "o")
+
+
+def test_bands_are_chosen_in_their_order(tmp_path: Path) -> None:
+    scene(tmp_path / "s")
+    label = archives.png(np.zeros((32, 48), np.uint8))
+    archives.write_files(tmp_path / "s", {"masks/scene.png": label})
+    run(tmp_path / "s", tmp_path / "o", bands=(4, 1), classes=("a", "b"))
+    with Raster(tmp_path / "s/images/scene.tif") as raw:
+        wanted = raw.read()[..., [3, 0]]
+    with Raster(tmp_path / "o/img_dir/train/scene.tif") as tile:
+        np.testing.assert_array_equal(tile.read(), wanted)
+    with pytest.raises(DataError, match="band 5 is asked for, and it has 4"):
+        run(tmp_path / "s", tmp_path / "p", bands=(5,))
+
+
+def test_the_config_block_reads_the_set(tmp_path: Path) -> None:
+    truth = make_pairs(tmp_path / "s", lambda labels: archives.png(COLOURS[labels]))
+    out = tmp_path / "out é"
+    run(tmp_path / "s", out, palette=PALETTE)
+    cfg = Config.fromfile(out / "dataset.py")
+    init_default_scope("mmseg")
+    from mmseg.registry import DATASETS
+
+    train = DATASETS.build(cfg.train_dataloader.dataset)
+    val = DATASETS.build({**cfg.val_dataloader.dataset, "lazy_init": False})
+    assert len(train) + len(val) == len(truth)
+    assert train.metainfo["classes"] == ("road", "house", "tree")
+    labels = train[0]["data_samples"].gt_sem_seg.data.numpy()
+    assert set(np.unique(labels)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: parse_palette(["road=1,2"]), "is not NAME=R,G,B"),
+        (lambda: parse_palette(["road=1,2,256"]), "is not NAME=R,G,B"),
+        (lambda: parse_label_map(["1=2"]), "is not RAW:ID"),
+        (lambda: parse_label_map(["1:2", "1:3"]), "maps 1 twice"),
+        (lambda: Options(dsm="stack").check("generic", frozenset()), "--dsm has no meaning"),
+        (lambda: Options(tolerance=300).check("x", frozenset({"tolerance"})), "0 to 127, got 300"),
+        (lambda: Options(stride=8).tiling(tile=None), "a stride needs tiles"),
+        (lambda: Options(tile=8, stride=9).tiling(tile=None), "pixels between tiles are lost"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(call, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        call()
+
+
+def test_a_palette_whose_colours_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s", lambda labels: archives.png(COLOURS[labels]))
+    with pytest.raises(MmrsError, match="tolerance must be <= "):
+        run(tmp_path / "s", tmp_path / "o", palette=PALETTE, tolerance=60)
+
+
+def test_ignored_colours_are_known_and_no_class(tmp_path: Path) -> None:
+    truth = make_pairs(tmp_path / "s", lambda labels: archives.png(COLOURS[labels]))
+    palette = parse_palette(["ignore=0,0,0", "house=100,100,100", "tree=0,125,0"])
+    manifest = run(tmp_path / "s", tmp_path / "o", palette=palette)
+    assert manifest["unknown_pixels"] == 0
+    check_labels(tmp_path / "o", [np.where(one == 0, 255, one - 1) for one in truth])
