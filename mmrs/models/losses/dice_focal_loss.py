@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrs.errors import ConfigError
+from mmrs.ops.class_sums import class_sums
 from mmrs.ops.labels import check_logits_and_target, mask_ignored, valid_pixels
 from mmrs.registry import MODELS
 
@@ -52,9 +53,10 @@ def softmax_dice_loss(
 
     # r is one-hot, so its sums run over the target class only
     on_target = probability.gather(1, index).squeeze(1) * counted  # (B, H, W)
-    volume = probability.new_zeros(k).scatter_add(0, index.flatten(), counted.flatten())
-    overlap = torch.zeros_like(volume).scatter_add(0, index.flatten(), on_target.flatten())
-    predicted = torch.einsum("bkhw,bhw->k", probability, counted)
+    volume = class_sums(counted, index[:, 0], k).sum(0)  # (K,)
+    overlap = class_sums(on_target, index[:, 0], k).sum(0)
+    # a sum, not a product of matrices: that one adds millions of numbers in one float32
+    predicted = (probability * counted[:, None]).sum((0, 2, 3))
     dice = (2 * overlap + smooth) / (volume + predicted + smooth)  # (K,)
     averaged = volume > 0 if classes == "present" else torch.ones_like(volume, dtype=torch.bool)
     return ((1 - dice) * averaged).sum() / averaged.sum().clamp(min=1)

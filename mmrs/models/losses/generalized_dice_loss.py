@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mmrs.ops.class_sums import class_sums
 from mmrs.ops.labels import check_logits_and_target, mask_ignored, valid_pixels
 from mmrs.registry import MODELS
 
@@ -34,18 +35,18 @@ def generalized_dice_loss(
     Source: Sudre et al. (arXiv 1707.03237); Hi-ResNet (arXiv 2305.12691), eq. 4.
     """
     check_logits_and_target(logits, target)
-    b, k = logits.shape[:2]
+    k = logits.shape[1]
     valid = valid_pixels(target, k, ignore_index)
-    probability = mask_ignored(logits, valid).softmax(dim=1).flatten(2)  # (B, K, HW)
+    probability = mask_ignored(logits, valid).softmax(dim=1)  # (B, K, H, W)
     counted = valid.to(probability) if weight is None else valid * weight.to(probability)
-    index = torch.where(valid, target, 0).long().flatten(1)  # (B, HW)
-    counted = counted.flatten(1)
+    index = torch.where(valid, target, 0).long()  # (B, H, W)
 
     # sums of r, r p and p a class; r is one-hot, so two of them run over the target class only
-    on_target = probability.gather(1, index[:, None]).squeeze(1) * counted  # (B, HW)
-    volume = probability.new_zeros(b, k).scatter_add(1, index, counted)
-    overlap = torch.zeros_like(volume).scatter_add(1, index, on_target)
-    predicted = (probability @ counted[:, :, None]).squeeze(-1)
+    on_target = probability.gather(1, index[:, None]).squeeze(1) * counted  # (B, H, W)
+    volume = class_sums(counted, index, k)  # (B, K)
+    overlap = class_sums(on_target, index, k)
+    # a sum, not a product of matrices: that one adds millions of numbers in one float32
+    predicted = (probability * counted[:, None]).sum((2, 3))
     if not per_image:
         volume, overlap, predicted = (x.sum(0) for x in (volume, overlap, predicted))
     total = volume + predicted

@@ -178,3 +178,13 @@ def test_it_trains_a_stock_mmseg_head(loss_cfg):
     name = head.loss_decode.loss_name
     losses[name].backward()
     assert head.conv_seg.weight.grad.abs().sum() > 0
+
+
+def test_float32_agrees_with_float64_on_a_whole_batch_of_pixels(loss_cfg):
+    generator = torch.Generator().manual_seed(3)
+    target = torch.randint(0, 2, (1, 1, 8, 8), generator=generator).float()
+    target = torch.nn.functional.interpolate(target, (1024, 1024))[:, 0].long()
+    logits = 4.0 * torch.nn.functional.one_hot(target, 4).movedim(-1, 1).float()
+    logits += 0.1 * torch.randn(logits.shape, generator=generator)
+    double = build(loss_cfg)(logits.double(), target).item()
+    assert abs(build(loss_cfg)(logits, target).item() - double) < 1e-5 + 1e-3 * double
