@@ -307,8 +307,6 @@ def contract_of_dataset(
     """
     is_raster = hasattr(dataset, "num_rasters")
     count = dataset.num_rasters if is_raster else len(dataset)
-    if is_raster:
-        expected = replace(expected, file_bands=tuple(dataset.bands))
     found = []
     for index in sorted({int(i) for i in np.linspace(0, count - 1, min(most, count))}):
         path = _image_path(dataset, index)
@@ -331,10 +329,7 @@ def contract_of_dataset(
     contract = replace(found[0], gsd_m=gsd_m)
     if is_raster:
         contract = replace(
-            contract,
-            file_bands=tuple(dataset.bands),
-            scaling=dataset.scaling,
-            fills_gaps=True,
+            contract, file_bands=expected.file_bands, scaling=dataset.scaling, fills_gaps=True
         )
     return contract
 
