@@ -78,6 +78,8 @@ def load_url(
         _download(url, path, progress=progress)
     if world_size > 1:
         torch.distributed.barrier()
+    if not path.is_file():  # another machine, whose cache the first process cannot fill
+        _download(url, path, progress=False)
     _check_hash(path, url)
     return safe_load_checkpoint(path, map_location)
 

@@ -1,4 +1,4 @@
-"""Weights by URL: downloaded once, checked against their name, never run, told when not to be had."""
+"""Weights by URL: downloaded once, checked by their name, never run, told when not to be had."""
 
 import hashlib
 import http.server
@@ -61,6 +61,19 @@ def test_weights_are_downloaded_once_and_then_taken_from_the_cache(site, tmp_pat
         assert torch.equal(loaded["weight"], torch.arange(3.0))
         (folder / name).unlink(missing_ok=True)
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [name]
+
+
+def test_a_process_on_another_machine_fetches_what_the_first_one_cannot_give(
+    site, tmp_path, monkeypatch
+):
+    url, folder = site
+    name = publish(folder, {"weight": torch.arange(3.0)})
+    monkeypatch.setattr("mmengine.dist.get_dist_info", lambda: (8, 16))
+    waited = []
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: waited.append(True))
+    loaded = load_url(f"{url}/{name}", model_dir=tmp_path / "cache")
+    assert torch.equal(loaded["weight"], torch.arange(3.0))
+    assert waited == [True]
 
 
 def test_without_a_server_the_error_names_the_url_the_place_and_the_random_start(tmp_path):

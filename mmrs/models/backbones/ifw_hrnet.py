@@ -106,6 +106,14 @@ class IFWHRNet(HRNet):
         ]
         return Sequential(*modules), in_channels
 
+    def _freeze_stages(self) -> None:
+        """Freeze as the stock class does, all but the flows: no weights were loaded for them."""
+        flows = [p for name, p in self.named_parameters() if "flow_warps" in name]
+        before = [parameter.requires_grad for parameter in flows]
+        super()._freeze_stages()
+        for parameter, requires_grad in zip(flows, before, strict=True):
+            parameter.requires_grad_(requires_grad)
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode; MMSegmentation's method returns None where torch's returns the module."""
         super().train(mode)

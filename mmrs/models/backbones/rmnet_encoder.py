@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mmrs.errors import ConfigError
@@ -52,8 +54,12 @@ class RMNetEncoder(BaseModule):
         num_blocks: blocks of the four stages.
         residual: shortcuts over the blocks, 1x1 where shapes change; without them the
             convolutions are the same and plain.
+        frozen_stages: train neither the stem (0) nor the stages up to this one (1 to 4), and keep
+            their norms' statistics; -1 trains all.
+        norm_eval: keep the statistics of every norm while training.
         with_cp: recompute the blocks in the backward pass, for less memory.
         norm_cfg: normalisation; batch norm by default.
+        pretrained: the old name of a ``Pretrained`` init_cfg, as stock models hand it on.
         init_cfg: initialisation; Kaiming by default. ``Pretrained`` as above, with the options
             ``prefix`` and ``map_location`` of MMEngine; what it leaves is Kaiming.
 
@@ -76,10 +82,17 @@ class RMNetEncoder(BaseModule):
         base_channels: int = 64,
         num_blocks: Sequence[int] = (3, 4, 6, 3),
         residual: bool = True,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
         with_cp: bool = False,
         norm_cfg: dict | None = None,
+        pretrained: str | None = None,
         init_cfg: dict | list[dict] | None = None,
     ):
+        if pretrained is not None:
+            if init_cfg is not None:
+                raise ValueError("pretrained and init_cfg must not both be set")
+            init_cfg = {"type": "Pretrained", "checkpoint": pretrained}
         random, self.pretrained = _split_init(init_cfg)
         super().__init__(random or _default_init())
         if in_channels < 1 or base_channels < 1:
@@ -88,7 +101,11 @@ class RMNetEncoder(BaseModule):
             )
         if len(num_blocks) != 4 or min(num_blocks) < 1:
             raise ValueError(f"num_blocks must be 4 numbers >= 1, got {tuple(num_blocks)}")
+        if not -1 <= frozen_stages <= 4:
+            raise ValueError(f"frozen_stages must be in -1..4, got {frozen_stages}")
         self.residual = residual
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
         self.with_cp = with_cp
         self.norm_cfg = norm_cfg or {"type": "BN"}
         self.conv1 = nn.Conv2d(in_channels, base_channels, 7, stride=2, padding=3, bias=False)
@@ -101,6 +118,8 @@ class RMNetEncoder(BaseModule):
         self.layer2 = self._make_stage(c, 2 * c, num_blocks[1])
         self.layer3 = self._make_stage(8 * c, 4 * c, num_blocks[2])
         self.layer4 = self._make_stage(16 * c, 8 * c, num_blocks[3])
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Random weights, then those of ``Pretrained`` that match."""
@@ -124,6 +143,22 @@ class RMNetEncoder(BaseModule):
             x = self._run(stage, x)
             maps.append(x)
         return maps
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen parts and, with ``norm_eval``, all norms stay in evaluation."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        stem = [self.conv1, getattr(self, self.norm1_name)]
+        stages = [self.layer1, self.layer2, self.layer3, self.layer4]
+        return [*stem, *stages[: self.frozen_stages]] if self.frozen_stages >= 0 else []
 
     def _run(self, blocks: nn.Sequential, x: Tensor) -> Tensor:
         for block in blocks:

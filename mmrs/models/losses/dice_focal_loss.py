@@ -101,9 +101,9 @@ class DiceFocalLoss(nn.Module):
     """Dice + 0.9 focal, as an MMSeg loss.
 
     On alpha: in the focal paper's binary case it balances foreground (alpha) against background
-    (1 - alpha). A softmax over K classes has no such pair; one number scales every class alike, so
-    0.25 makes the focal term a quarter, 0.225 of Dice with the factor 0.9. One number a class
-    balances classes, each by the target's class.
+    (1 - alpha). A softmax over K classes has no such pair: one number scales every class alike, so
+    the loss is Dice + 0.9 x 0.25 x mean((1 - p)^2 (-log p)). One number a class balances classes,
+    each by the target's class.
 
     Args:
         focal_weight: factor of the focal term (the paper's lambda).
@@ -167,8 +167,22 @@ class DiceFocalLoss(nn.Module):
         target: Tensor,
         weight: Tensor | None = None,
         ignore_index: int = 255,
+        *,
+        avg_factor: float | None = None,
     ) -> Tensor:
-        """The loss of logits (B, K, H, W) against target (B, H, W); a 0-d tensor."""
+        """The loss of logits against target.
+
+        Args:
+            logits: (B, K, H, W).
+            target: (B, H, W) class ids.
+            weight: (B, H, W), a factor for each pixel.
+            ignore_index: label that never counts.
+            avg_factor: divisor of the focal term instead of the number of valid pixels; Dice is a
+                ratio of sums and has none.
+
+        Returns:
+            0-d tensor.
+        """
         k = logits.shape[1]
         if self.alpha.ndim and len(self.alpha) != k:
             raise ConfigError(
@@ -189,5 +203,6 @@ class DiceFocalLoss(nn.Module):
         )
         if weight is not None:
             focal = focal * weight.to(focal)
-        num_valid = valid_pixels(target, k, ignore_index).sum().clamp(min=1)
-        return self.loss_weight * (dice + self.focal_weight * focal.sum() / num_valid)
+        if avg_factor is None:
+            avg_factor = valid_pixels(target, k, ignore_index).sum().clamp(min=1)
+        return self.loss_weight * (dice + self.focal_weight * focal.sum() / avg_factor)

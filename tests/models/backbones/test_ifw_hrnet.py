@@ -154,3 +154,15 @@ def test_modes_return_the_module():
 def test_an_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="variant must be one of"):
         IFWHRNet(TINY, variant="flow")
+
+
+def test_frozen_stages_keep_their_flows_trainable_unless_these_are_frozen_by_hand():
+    model = IFWHRNet(TINY, frozen_stages=3)
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    flows = {name for name, _ in model.named_parameters() if "flow_warps" in name}
+    assert flows <= trainable
+    assert not any(name.startswith("stage2") for name in trainable - flows)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(False) if name in flows else None
+    model.train()
+    assert not any(p.requires_grad for name, p in model.named_parameters() if name in flows)

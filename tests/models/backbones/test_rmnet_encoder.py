@@ -177,13 +177,16 @@ def test_a_prefix_picks_a_part_of_the_file(tmp_path, log):
     assert (encoder.bn1.weight == 7).all()
 
 
-def test_other_bands_leave_the_first_convolution_random(tmp_path, log):
+def test_other_bands_take_the_first_convolution_inflated(tmp_path, log):
     donor = RMNetEncoder(**TINY)
     torch.save(donor.state_dict(), tmp_path / "w.pth")
     encoder = RMNetEncoder(4, **TINY, init_cfg=[pretrained(tmp_path / "w.pth")])
     encoder.init_weights()
-    assert encoder.conv1.weight.shape[1] == 4
-    assert "1 stay random (1 have another shape there, 0 are not there)" in log[0][1]
+    # three known bands keep their filters, the fourth gets their mean, all times 3 / 4
+    learnt = donor.conv1.weight
+    expected = torch.cat([learnt, learnt.mean(1, keepdim=True)], dim=1) * 3 / 4
+    torch.testing.assert_close(encoder.conv1.weight, expected)
+    assert any("0 stay random" in message for _, message in log)
 
 
 def test_weights_of_which_none_matches_are_an_error_of_one_line(tmp_path):
@@ -256,3 +259,32 @@ def test_an_unknown_name_of_weights_is_an_error_of_one_line(monkeypatch):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         RMNetEncoder(**options)
+
+
+def test_frozen_stages_neither_learn_nor_count_and_the_others_do():
+    model = RMNetEncoder(base_channels=2, num_blocks=(1, 1, 1, 1), frozen_stages=2).train()
+    frozen = {name.split(".")[0] for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {"conv1", "bn1", "layer1", "layer2"}
+    before = {k: v.clone() for k, v in model.state_dict().items() if "running_mean" in k}
+    model(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    moved = {
+        k.split(".")[0] for k, v in model.state_dict().items() if (v != before.get(k, v)).any()
+    }
+    assert moved == {"layer3", "layer4"}
+
+
+def test_norm_eval_keeps_every_statistic():
+    model = RMNetEncoder(base_channels=2, num_blocks=(1, 1, 1, 1), norm_eval=True).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    model(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert model.training
+
+
+def test_pretrained_is_the_old_name_of_an_init_cfg():
+    model = RMNetEncoder(base_channels=2, pretrained="weights.pth")
+    assert model.pretrained == {"checkpoint": "weights.pth"}
+    with pytest.raises(ValueError, match="must not both be set"):
+        RMNetEncoder(pretrained="a", init_cfg={"type": "Kaiming", "layer": "Conv2d"})
+    with pytest.raises(ValueError, match=r"frozen_stages must be in -1\.\.4, got 5"):
+        RMNetEncoder(frozen_stages=5)

@@ -156,3 +156,11 @@ def test_alpha_needs_one_number_a_class():
     logits, target = random_case()
     with pytest.raises(ConfigError, match="alpha: 3 numbers for 4 classes"):
         DiceFocalLoss(alpha=(1.0, 1.0, 1.0))(logits, target)
+
+
+def test_avg_factor_divides_the_focal_term_alone():
+    logits, target = random_case()
+    count = int((target != 255).sum())
+    plain, dice = DiceFocalLoss()(logits, target), DiceFocalLoss(focal_weight=0.0)(logits, target)
+    ten = DiceFocalLoss()(logits, target, avg_factor=10.0)
+    torch.testing.assert_close(ten, dice + (plain - dice) * count / 10)
