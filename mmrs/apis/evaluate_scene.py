@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +12,17 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
-from mmrs.apis.scene_labels import LabelRule, SceneLabels
-from mmrs.engine.boundary import (
-    NUM_COUNTS,
-    BoundaryScores,
-    boundary_counts,
-    boundary_score,
-    halo_px,
-)
+from mmrs.apis.scene_counts import Progress, SceneCounts
+from mmrs.apis.scene_labels import NO_LABEL, LabelRule, SceneLabels
+from mmrs.engine.boundary import BoundaryScores, boundary_score
 from mmrs.engine.boundary_metric import (
     BOUNDARY_NAMES,
     boundary_values,
     check_boundary_width,
     width_in_px,
 )
-from mmrs.engine.confusion import SegScores, confusion_matrix, score
+from mmrs.engine.confusion import SegScores, score
 from mmrs.engine.score_tables import boundary_tables, seg_tables
 from mmrs.engine.seg_metric import (
     METRIC_NAMES,
@@ -39,16 +33,10 @@ from mmrs.engine.seg_metric import (
 )
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.raster import Raster
-from mmrs.geo.windows import Window
-from mmrs.label_check import find_invalid_label
 
 GDAL_CACHE_MB = 128
-MAX_BLOCK_WIDTH = 8192
-BLOCK_PIXELS = 2**22
-IGNORED = 255  # what counts as no label here, whatever the files hold
 
 Pair = tuple[str | Path, str | Path]
-Progress = Callable[[int, int], None]
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +139,7 @@ def evaluate_scenes(
         ignore_index=ignore_index,
     )
     class_names = _class_names([Path(path) for path, _ in pairs], classes, exclude_from_mean)
-    totals = _Totals(len(class_names))
+    totals = SceneCounts(len(class_names))
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), ExitStack() as stack:
         # every pair is checked before the first is counted
         opened = [_open(stack, pair, class_names, rule, reproject) for pair in pairs]
@@ -176,49 +164,6 @@ def evaluate_scenes(
         scenes=len(pairs),
         boundary_width=_width_text(boundary_px, boundary_m),
     )
-
-
-class _Totals:
-    """Counts of all scenes."""
-
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
-        self.matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
-        self.boundary = np.zeros((NUM_COUNTS, num_classes), dtype=np.int64)
-        self.ignored = 0
-        self.unpredicted = 0
-
-    def add(
-        self, raster: Raster, labels: SceneLabels, width: float | None, progress: Progress | None
-    ) -> None:
-        """Count a scene, block by block; boundaries see a halo around each."""
-        halo = 0 if width is None else halo_px(width)
-        blocks = list(_blocks(raster.height, raster.width))
-        for done, core in enumerate(blocks):
-            around, inside = _with_halo(core, halo, raster.height, raster.width)
-            label = labels.read(around)
-            prediction, missing = _read_map(raster, around, self.num_classes)
-            counted = label[inside] != IGNORED
-            self.ignored += int(counted.size - counted.sum())
-            self.unpredicted += int((counted & missing[inside]).sum())
-            label[missing] = IGNORED
-            self.matrix += confusion_matrix(
-                np.ascontiguousarray(prediction[inside]),
-                np.ascontiguousarray(label[inside]),
-                num_classes=self.num_classes,
-                ignore_index=IGNORED,
-            )
-            if width is not None:
-                self.boundary += boundary_counts(
-                    prediction,
-                    label,
-                    num_classes=self.num_classes,
-                    width_px=width,
-                    ignore_index=IGNORED,
-                    core=inside,
-                )
-            if progress is not None:
-                progress(done + 1, len(blocks))
 
 
 def _open(
@@ -247,44 +192,6 @@ def _open(
     return raster, labels
 
 
-def _read_map(
-    raster: Raster, window: Window, num_classes: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Class ids of a window, 0 where there is no prediction, and where that is."""
-    ids = raster.read(window)[..., 0]
-    missing = ~raster.read_valid(window) | (ids == IGNORED)
-    ids = np.where(missing, 0, ids)
-    wrong = find_invalid_label(ids, num_classes=num_classes, ignore_index=-1)
-    if wrong is not None:
-        value, row, col = wrong
-        raise DataError(
-            f"class {value} at (row {window.row + row}, col {window.col + col}), but there are "
-            f"{num_classes} classes (0-{num_classes - 1})",
-            where=raster.path,
-            fix="name all classes with --classes",
-        )
-    return ids.astype(np.uint8), missing
-
-
-def _blocks(height: int, width: int) -> Iterator[Window]:
-    block_width = min(width, MAX_BLOCK_WIDTH)
-    block_height = max(1, BLOCK_PIXELS // block_width)
-    for row in range(0, height, block_height):
-        for col in range(0, width, block_width):
-            yield Window(row, col, min(block_height, height - row), min(block_width, width - col))
-
-
-def _with_halo(
-    core: Window, halo: int, height: int, width: int
-) -> tuple[Window, tuple[slice, slice]]:
-    """A block with what lies around it in the scene, and where in that the block is."""
-    top, left = max(0, core.row - halo), max(0, core.col - halo)
-    bottom = min(height, core.row + core.height + halo)
-    right = min(width, core.col + core.width + halo)
-    inside = Window(core.row - top, core.col - left, core.height, core.width)
-    return Window(top, left, bottom - top, right - left), inside.slices
-
-
 def _class_names(
     maps: Sequence[Path], classes: Sequence[str] | None, excluded: Sequence[str]
 ) -> tuple[str, ...]:
@@ -302,7 +209,7 @@ def _class_names(
         names = next(iter(told))
     else:
         names = tuple(classes)
-    if not 1 <= len(names) <= IGNORED:
+    if not 1 <= len(names) <= NO_LABEL:
         raise ConfigError(f"{len(names)} classes", where="--classes", fix="name 1 to 255 classes")
     for name in excluded:
         if name not in names:

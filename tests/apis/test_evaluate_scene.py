@@ -10,7 +10,7 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from mmrs.apis import evaluate_scene
+from mmrs.apis import scene_counts
 from mmrs.apis.evaluate_scene import evaluate_scenes, parse_label_map
 from mmrs.errors import ConfigError, DataError, LabelError, MmrsError
 from mmrs.geo.class_map import write_class_map
@@ -27,8 +27,8 @@ SHAPE = (23, 31)
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(evaluate_scene, "MAX_BLOCK_WIDTH", 12)
-    monkeypatch.setattr(evaluate_scene, "BLOCK_PIXELS", 84)
+    monkeypatch.setattr(scene_counts, "MAX_BLOCK_WIDTH", 12)
+    monkeypatch.setattr(scene_counts, "BLOCK_PIXELS", 84)
 
 
 def make_ids(seed=0):

@@ -102,7 +102,10 @@ def test_scores_equal_torchmetrics(num_classes, present):
     accuracy = tm.multiclass_accuracy(p, t, **kwargs, average="micro")
     assert scores.overall_accuracy == pytest.approx(float(accuracy), abs=1e-6)
     kappa = tm.multiclass_cohen_kappa(p, t, **kwargs)
-    assert scores.kappa == pytest.approx(float(kappa), abs=1e-5, nan_ok=True)
+    assert scores.kappa == pytest.approx(float(kappa), abs=1e-6, nan_ok=True)
+    if present == "all":
+        jaccard = tm.multiclass_jaccard_index(p, t, **macro)
+        assert scores.mean(scores.iou) == pytest.approx(float(jaccard), abs=1e-6)
 
 
 def test_absent_class_is_nan_and_not_averaged():

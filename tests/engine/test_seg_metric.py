@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+import torchmetrics.classification as tm
 from mmengine.logging import MMLogger
 from PIL import Image
 
@@ -68,6 +69,50 @@ def test_scores_are_in_percent_and_as_asked():
     assert every["Kappa"] == pytest.approx(100 * (0.75 - 5 / 16) / (1 - 5 / 16))
     assert list(evaluate(make(), [pair])) == ["mIoU"]
     assert list(evaluate(make(prefix="val"), [pair])) == ["val/mIoU"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_of_a_data_set_equal_torchmetrics(seed):
+    names = {
+        "mIoU": tm.MulticlassJaccardIndex,
+        "mF1": tm.MulticlassF1Score,
+        "precision": tm.MulticlassPrecision,
+        "recall": tm.MulticlassRecall,
+        "AA": tm.MulticlassAccuracy,
+    }
+    options = {"num_classes": 3, "ignore_index": 255}
+    theirs = {name: kind(**options, average="macro") for name, kind in names.items()}
+    theirs["OA"] = tm.MulticlassAccuracy(**options, average="micro")
+    theirs["Kappa"] = tm.MulticlassCohenKappa(**options)
+    samples = random_samples(4, seed)
+    for one in samples:
+        one["gt_sem_seg"]["data"][0, seed % 6, :3] = 255
+        for metric in theirs.values():
+            metric.update(one["pred_sem_seg"]["data"][0], one["gt_sem_seg"]["data"][0])
+    expected = {name: 100 * float(metric.compute()) for name, metric in theirs.items()}
+    found = evaluate(make(score_names=seg_metric.METRIC_NAMES), samples)
+    assert {name: value / 100 for name, value in found.items()} == pytest.approx(
+        {name: value / 100 for name, value in expected.items()}, abs=1e-6
+    )
+
+
+def test_one_image_beyond_2_to_24_equal_pixels_is_exact():
+    # float32 counters stop at 2**24 = 16777216; the last three pixels are wrong
+    label = torch.ones((1, 4097, 4097), dtype=torch.uint8)
+    prediction = label.clone()
+    prediction[0, -1, -3:] = 0
+    metric = make(score_names=["OA"])
+    metric.process({}, [{"pred_sem_seg": {"data": prediction}, "gt_sem_seg": {"data": label}}])
+    assert metric.evaluate(1)["OA"] == 100 * (4097**2 - 3) / 4097**2
+    assert metric.scores.matrix[1].tolist() == [3, 4097**2 - 3, 0]
+
+
+def test_the_protocol_is_printed_beside_the_scores(log):
+    evaluate(make(), [sample([[0, 1, 2, 2]], [[0, 1, 2, 255]])])
+    assert (
+        "protocol: every sample counted as it is, pixels that several samples show as often; "
+        "1 of 4 pixels ignored (25.00 %)"
+    ) in log.text
 
 
 def test_absent_class_is_printed_and_counted(log):
