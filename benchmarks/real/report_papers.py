@@ -51,14 +51,15 @@ def rows_of_paper(results: Path, dataset: str, name: str) -> list[Scores]:
 
 
 def table(dataset: str, rows: list[Scores], labels: dict[str, str]) -> str:
-    """One Markdown table; the verdicts are against the first row, or against no CRF."""
+    """One Markdown table; the verdicts are against the first row, or in pairs against no CRF."""
     first = rows[0].runs[0]
     head = ["", "params", "images / CPU s", "iterations", "mIoU, % (mean ± std, range)"]
     lines = ["| " + " | ".join([*head, "OA", "AA", "Kappa", "mF1", "verdict"]) + " |"]
     lines.append("|" + "---|" * (len(head) + 5))
     for i, scores in enumerate(rows):
         runs = scores.runs
-        against = rows[i - 1] if scores.row.endswith("+crf") else rows[0]
+        refined = scores.row.endswith("+crf")
+        said = paired_verdict(scores, rows[i - 1]) if refined else verdict(scores, rows[0])
         cells = [
             labels[scores.row],
             f"{runs[0]['parameters'] / 1e6:.3f} M",
@@ -66,7 +67,7 @@ def table(dataset: str, rows: list[Scores], labels: dict[str, str]) -> str:
             f"{np.mean([run['iterations'] for run in runs]):.0f}",
             percent(scores.miou),
             *(f"{100 * x:.1f}" for x in np.mean([other_scores(run) for run in runs], axis=0)),
-            "" if i == 0 else verdict(scores, against),
+            "" if i == 0 else said,
         ]
         lines.append("| " + " | ".join(cells) + " |")
     seeds = sorted({run["settings"]["seed"] for s in rows for run in s.runs})
@@ -77,6 +78,15 @@ def table(dataset: str, rows: list[Scores], labels: dict[str, str]) -> str:
     if any(s.row.endswith("+crf") for s in rows):
         title += ", those of the CRF against the row without it"
     return f"{title}.\n\n" + "\n".join(lines) + "\n"
+
+
+def paired_verdict(refined: Scores, plain: Scores) -> str:
+    """What the CRF did to each trained model: the same weights, so the gaps are taken in pairs."""
+    gaps = 100 * (refined.miou - plain.miou)
+    if len(gaps) < 2:
+        return "one seed: says nothing"
+    said = "better" if (gaps > 0).all() else "worse" if (gaps < 0).all() else "no difference"
+    return f"{said} (the same weights, each seed: {', '.join(f'{gap:+.1f}' for gap in gaps)})"
 
 
 def other_scores(run: dict) -> tuple[float, float, float, float]:

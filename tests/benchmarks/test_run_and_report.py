@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.real import report
 from benchmarks.real.report import Scores, verdict
+from benchmarks.real.report_papers import paired_verdict
 from benchmarks.real.run import fingerprint, is_finished, plan
 
 
@@ -92,3 +93,16 @@ def test_the_report_fills_its_block_and_leaves_the_rest(tmp_path, monkeypatch):
     assert "55.0 ± 7.1 (50.0 to 60.0)" in text  # std of 50, 60 is 10 / sqrt 2
     assert (tmp_path / "img" / "real_input_peers.png").stat().st_size > 5000
     assert np.isfinite(scores("unet", 0.5, 0.6).spread)
+
+
+@pytest.mark.parametrize(
+    ("refined", "said"),
+    [
+        ((0.51, 0.62), "better (the same weights, each seed: +1.0, +2.0)"),
+        ((0.49, 0.62), "no difference"),
+        ((0.49, 0.59), "worse"),
+    ],
+)
+def test_scores_after_the_crf_are_compared_with_those_of_the_same_weights(refined, said):
+    # the seeds lie ten points apart, which says nothing about the CRF
+    assert paired_verdict(scores("r34+crf", *refined), scores("r34", 0.50, 0.60)).startswith(said)
