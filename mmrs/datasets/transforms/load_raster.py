@@ -11,7 +11,7 @@ import rasterio
 from mmcv.transforms import BaseTransform
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 
 from mmrs.errors import ConfigError, DataError
 from mmrs.registry import TRANSFORMS
@@ -63,6 +63,7 @@ class LoadRaster(BaseTransform):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                warnings.simplefilter("ignore", NodataShadowWarning)  # nodata decides: as it should
                 with rasterio.open(path) as dataset:
                     image = self._read(dataset, path)
         except RasterioError as error:
@@ -103,15 +104,9 @@ class LoadRaster(BaseTransform):
 
 def _num_invalid(dataset: rasterio.DatasetReader, bands: list[int]) -> int:
     """Pixels that are invalid in any of the bands."""
-    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
-    if all(MaskFlags.all_valid in flag for flag in flags):
-        return 0
-    # a fourth band that is read as data (near infrared) may be marked as transparency
-    is_alpha = {
-        band
-        for band, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if color == ColorInterp.alpha
-    }
-    if is_alpha & set(bands):
-        return 0
-    return int((dataset.read_masks(bands) == 0).any(axis=0).sum())
+    # a fourth band that is read as data (near infrared) may be marked as transparency: then the
+    # flags of the others point to it, and only to it
+    reads_alpha = any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in bands)
+    passed_over = {MaskFlags.all_valid, *([MaskFlags.alpha] if reads_alpha else [])}
+    masked = [band for band in bands if not passed_over & {*dataset.mask_flag_enums[band - 1]}]
+    return int((dataset.read_masks(masked) == 0).any(axis=0).sum()) if masked else 0

@@ -60,6 +60,30 @@ def test_near_infrared_marked_as_transparency_is_data_where_it_is_read(tmp_path)
         load(path, bands=[1, 2, 3])
 
 
+@pytest.mark.parametrize("bands", [[1, 2, 3], [4, 1], [4], [1, 2, 3, 4], None])
+def test_declared_nodata_counts_where_the_fourth_band_is_read_too(tmp_path, bands):
+    path = tmp_path / "a.tif"
+    # GDAL marks the fourth band of such a file as transparency, whatever it holds
+    make_geotiff(path, size_px=(6, 6), bands=4, dtype="uint8", nodata=0, nodata_columns=2)
+    with rasterio.open(path) as raster:
+        assert raster.colorinterp[3] == ColorInterp.alpha
+    with pytest.raises(DataError, match="12 pixels hold no data"):
+        load(path, bands=bands)
+    load(path, bands=bands, nodata="keep")
+
+
+def test_a_mask_counts_where_the_fourth_band_is_read_too(tmp_path):
+    path = tmp_path / "a.tif"
+    make_geotiff(path, size_px=(6, 6), bands=4, dtype="uint8")
+    mask = np.full((6, 6), 255, np.uint8)
+    mask[0, :5] = 0
+    with rasterio.open(path, "r+") as raster:
+        raster.write_mask(mask)
+    for bands in ([1, 2, 3], None):
+        with pytest.raises(DataError, match="5 pixels hold no data"):
+            load(path, bands=bands)
+
+
 def test_values_that_are_not_finite_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     make_geotiff(path, size_px=(4, 4), dtype="float32")
