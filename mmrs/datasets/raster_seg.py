@@ -85,6 +85,8 @@ class RasterSegDataset(BaseSegDataset):
         layer: Of a GeoPackage.
         all_touched: Polygons take every pixel that they touch, else those whose centre is inside.
         max_open_files: That a worker keeps open.
+        unpack: Unpack the images into ``cache_dir`` once, and read windows from there: much faster
+            than any compressed file, and as large as the pixels.
         cache_dir: Where statistics and indices are kept, ``~/.cache/mmrs/rasters`` by default.
         pipeline: Steps after the loading.
         **kwargs: `mmseg.datasets.BaseSegDataset`: metainfo (with classes), data_root,
@@ -116,6 +118,7 @@ class RasterSegDataset(BaseSegDataset):
         layer: str | None = None,
         all_touched: bool = False,
         max_open_files: int = 16,
+        unpack: bool = False,
         cache_dir: str | None = None,
         pipeline: Sequence = (),
         **kwargs,
@@ -135,7 +138,9 @@ class RasterSegDataset(BaseSegDataset):
             dict(window_sampler), "RasterSegDataset.window_sampler"
         )
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-        self.reader = WindowReader(bands=bands, max_open=max_open_files)
+        self.reader = WindowReader(
+            bands=bands, max_open=max_open_files, cache_dir=self.cache_dir if unpack else None
+        )
         self.label_options = {
             "label_map": label_map,
             "colors": label_colors,
@@ -189,7 +194,12 @@ class RasterSegDataset(BaseSegDataset):
             if label is not None:
                 self.label_reader.check(label, raster)
             scenes.append(_describe(raster, label))
-        self._warn_of_strips(images)
+        if self.reader.cache_dir is None:
+            self._warn_of_strips(images)
+        else:
+            print_log(f"{len(images)} images are unpacked, once: {self.cache_dir}", "current")
+            for image in images:
+                self.reader.cached(image)
         return scenes
 
     def _plan(self) -> None:
@@ -248,7 +258,7 @@ class RasterSegDataset(BaseSegDataset):
             print_log(
                 f"{path}: {why}{more}: every window unpacks whole strips. Faster, several times: "
                 "gdal_translate -co TILED=YES -co BLOCKXSIZE=256 -co BLOCKYSIZE=256 "
-                "-co COMPRESS=ZSTD -co PREDICTOR=2 in.tif out.tif",
+                "-co COMPRESS=ZSTD -co PREDICTOR=2 in.tif out.tif; or set unpack=True",
                 "current",
                 logging.WARNING,
             )

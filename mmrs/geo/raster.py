@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -25,6 +26,7 @@ from mmrs.geo.windows import Window
 
 # VRT and network drivers are left out: a scene must not reach for other files
 DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "ENVI")
+MAX_BANDS = 4096  # hyperspectral sensors have some hundreds; a damaged header, 65535
 
 
 @dataclass(frozen=True)
@@ -86,24 +88,43 @@ class Raster:
     def __init__(self, path: str | Path, *, bands: Sequence[int] | None = None):
         self.path = Path(path)
         self._dataset = _open(self.path)
-        if len(set(self._dataset.dtypes)) > 1:
+        try:
+            with gdal_errors(self.path, "its header cannot be read"):
+                self._read_header(bands)
+        except DataError:
+            self._dataset.close()
+            raise
+
+    def _read_header(self, bands: Sequence[int] | None) -> None:
+        dataset = self._dataset
+        if dataset.count > MAX_BANDS:
             raise DataError(
-                f"bands of different types: {', '.join(self._dataset.dtypes)}",
-                where=path,
+                f"its header says that it has {dataset.count} bands; more than {MAX_BANDS} are "
+                "not read",
+                where=self.path,
+                fix="the file is damaged; fetch it again",
+            )
+        if len(set(dataset.dtypes)) > 1:
+            kinds = ", ".join(dict.fromkeys(dataset.dtypes))
+            raise DataError(
+                f"bands of different types: {kinds}",
+                where=self.path,
                 fix="convert them to one type",
             )
-        is_alpha = [interp == ColorInterp.alpha for interp in self._dataset.colorinterp]
+        is_alpha = [interp == ColorInterp.alpha for interp in dataset.colorinterp]
         data_bands = [index + 1 for index, alpha in enumerate(is_alpha) if not alpha]
         self._bands = data_bands if bands is None else self._checked(bands)
         self._all_data_bands = set(data_bands) <= set(self._bands)
-        self.height: int = self._dataset.height
-        self.width: int = self._dataset.width
+        self.height: int = dataset.height
+        self.width: int = dataset.width
         self.count = len(self._bands)
-        self.dtype: str = self._dataset.dtypes[0]
-        self.georeference = _georeference(self._dataset)
-        self.nodata: float | None = self._dataset.nodata
-        self.band_names = tuple(self._dataset.descriptions[band - 1] or "" for band in self._bands)
-        flags = [self._dataset.mask_flag_enums[band - 1] for band in self._bands]
+        self.dtype: str = dataset.dtypes[0]
+        self.georeference = _georeference(dataset)
+        self.nodata: float | None = dataset.nodata
+        # each of these looks at all bands every time that it is asked
+        names, all_flags = dataset.descriptions, dataset.mask_flag_enums
+        self.band_names = tuple(names[band - 1] or "" for band in self._bands)
+        flags = [all_flags[band - 1] for band in self._bands]
         self._is_float = np.issubdtype(np.dtype(self.dtype), np.floating)
         alpha_is_data = any(is_alpha[band - 1] for band in self._bands)
         self._has_mask = any(
@@ -198,14 +219,20 @@ class Raster:
         """
         window = window or self.full
         pixels = self.read(window)
-        valid = self._declared_valid(window, pixels)
+        valid = self.declared_valid(window, pixels)
         if not self._is_float:
             return pixels, valid, 0
         finite = np.isfinite(pixels).all(axis=-1)
         undeclared = int(np.count_nonzero(valid & ~finite))
         return pixels, valid & finite, undeclared
 
-    def _declared_valid(self, window: Window, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    def declared_valid(self, window: Window, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which pixels of a window are data by what the file declares, (h, w).
+
+        Args:
+            window: The window.
+            pixels: What ``read`` gave for it.
+        """
         if not self._has_mask:
             return np.ones(pixels.shape[:2], dtype=bool)
         if self._mask_is_nodata and self._all_data_bands and self.nodata is not None:
@@ -258,24 +285,46 @@ class Raster:
     ) -> NDArray[Any]:
         """Bands of a window, (bands, h, w), or its mask, (h, w), where bands is None."""
         area = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
-            with _strict(self._dataset.driver):
-                if bands is None:
-                    return np.asarray(self._dataset.dataset_mask(window=area))
-                out_shape = None if shape is None else (len(bands), *shape)
-                return np.asarray(
-                    self._dataset.read(
-                        bands, window=area, out_shape=out_shape, resampling=resampling
-                    )
-                )
-        except RasterioError as error:
-            cause = error.__cause__ or error
-            raise DataError(
-                f"cannot be read at rows {window.row} to {window.row + window.height}, columns "
-                f"{window.col} to {window.col + window.width} ({cause})",
-                where=self.path,
-                fix="the file is damaged; fetch it again",
-            ) from error
+        rows = f"rows {window.row} to {window.row + window.height}"
+        columns = f"columns {window.col} to {window.col + window.width}"
+        told = f"cannot be read at {rows}, {columns}"
+        with gdal_errors(self.path, told), _strict(self._dataset.driver):
+            if bands is None:
+                return np.asarray(self._dataset.dataset_mask(window=area))
+            out_shape = None if shape is None else (len(bands), *shape)
+            return np.asarray(
+                self._dataset.read(bands, window=area, out_shape=out_shape, resampling=resampling)
+            )
+
+
+@contextmanager
+def gdal_errors(path: Path, told: str) -> Iterator[None]:
+    """Tell in one line what GDAL, or rasterio on its behalf, raises of a damaged file.
+
+    Args:
+        path: The file.
+        told: What cannot be done with it.
+
+    Raises:
+        DataError: In place of theirs.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    # CPLE_BaseError is what rasterio forgets to translate
+    except (RasterioError, CPLE_BaseError, ValueError, TypeError, KeyError) as error:
+        cause = _short(error.__cause__ or error, path)
+        raise DataError(
+            f"{told} ({cause})", where=path, fix="the file is damaged; fetch it again"
+        ) from error
+    except MemoryError as error:
+        raise DataError(
+            f"{told}: that needs more memory than there is",
+            where=path,
+            fix="read it by windows (mmrs.RasterSegDataset); if it should be small, its header "
+            "is damaged",
+        ) from error
 
 
 def to_coordinates(transform: Affine, col: Any, row: Any) -> tuple[Any, Any]:
@@ -308,7 +357,7 @@ def _open(path: Path) -> Any:
         # rasterio.open takes one driver only
         with allow_missing_georeference(), rasterio.Env():
             return DatasetReader(path, driver=list(DRIVERS))
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         if _is_vrt(path):
             raise DataError(
                 "a VRT is not opened: it can name any other file, or a server",
@@ -335,7 +384,7 @@ def _is_vrt(path: Path) -> bool:
         return b"<VRTDataset" in file.read(512)
 
 
-def _short(error: Exception, path: Path) -> str:
+def _short(error: BaseException, path: Path) -> str:
     """GDAL's message without the path, which the error line begins with anyway."""
     return str(error).replace(f"'{path}' ", "").replace(f"{path}: ", "")
 

@@ -15,6 +15,7 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from mmrs.errors import DataError
+from mmrs.geo.pixel_cache import PixelCache
 from mmrs.geo.raster import Raster, to_coordinates
 from mmrs.geo.windows import Window
 
@@ -36,16 +37,25 @@ class WindowReader:
     Args:
         bands: Which bands of every raster, counted from 1; all that are data by default.
         max_open: Files that stay open in a process, at least 1.
+        cache_dir: Read images from a `PixelCache` there, made at the first window; None reads
+            the rasters themselves.
 
     Raises:
         ValueError: ``max_open`` is below 1.
     """
 
-    def __init__(self, *, bands: Sequence[int] | None = None, max_open: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        bands: Sequence[int] | None = None,
+        max_open: int = 16,
+        cache_dir: str | Path | None = None,
+    ) -> None:
         if max_open < 1:
             raise ValueError(f"max_open must be >= 1, got {max_open}")
         self.bands = None if bands is None else tuple(bands)
         self.max_open = max_open
+        self.cache_dir = cache_dir
         self._open: OrderedDict[Key, Any] = OrderedDict()
         self._process = os.getpid()
 
@@ -59,6 +69,21 @@ class WindowReader:
             DataError: As `Raster`.
         """
         found: Raster = self._get((str(path),), lambda: Raster(path, bands=self.bands))
+        return found
+
+    def cached(self, path: str | Path) -> PixelCache:
+        """The mapped pixels of a path, unpacked first where that was not done yet.
+
+        Raises:
+            DataError, OutputError: As `PixelCache`.
+            ValueError: There is no ``cache_dir``.
+        """
+        folder = self.cache_dir
+        if folder is None:
+            raise ValueError("cache_dir is not set")
+        found: PixelCache = self._get(
+            (str(path), "pixels"), lambda: PixelCache(path, folder, bands=self.bands)
+        )
         return found
 
     def read(self, path: str | Path, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
@@ -76,9 +101,9 @@ class WindowReader:
         Raises:
             DataError: The file is damaged there.
         """
-        raster = self.raster(path)
-        inside = clip_window(window, raster.height, raster.width)
-        pixels, valid, undeclared = raster.read_with_valid(inside)
+        source = self.raster(path) if self.cache_dir is None else self.cached(path)
+        inside = clip_window(window, source.height, source.width)
+        pixels, valid, undeclared = source.read_with_valid(inside)
         if not valid.all():
             pixels[~valid] = 0
         return pad_to(pixels, window), pad_to(valid, window), undeclared

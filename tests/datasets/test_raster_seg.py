@@ -1,6 +1,7 @@
 """Windows of rasters as samples, against the whole arrays."""
 
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -406,3 +407,43 @@ def test_workers_draw_windows_of_their_own_anew_in_every_epoch(data):
     assert len(first) == 12 and len(set(first) & set(second)) < 4
     assert first[0:2] != first[2:4]  # two workers
     assert [first, second] == epochs()
+
+
+@pytest.mark.skipif("MMRS_LONG_TESTS" not in os.environ, reason="set MMRS_LONG_TESTS=1: a minute")
+def test_memory_stays_flat_over_10000_windows(data):
+    """A row of images, so that files are closed and opened, polygons and area included."""
+    rng = np.random.default_rng(0)
+    (data / "many").mkdir()
+    for index in range(20):
+        image = rng.normal(100, 20, (512, 512, 3)).astype(np.float32)
+        options = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
+        write_tiff(data / "many" / f"{index}.tif", image, nodata=0, **options, **PLACE)
+    write_polygons(data / "l.gpkg", [shapely.box(*_corners(9, 9, 400, 300))], {}, "EPSG:32633")
+    dataset = make(
+        data,
+        images="many",
+        labels="l.gpkg",
+        background=0,
+        area=list(_corners(0, 0, 450, 450)),
+        scaling={"type": "meanstd", "images": "many/0.tif"},
+        window_sampler={"type": "random", "size": 64, "length": 11_000},
+        max_open_files=4,
+    )
+    page = os.sysconf("SC_PAGE_SIZE")
+    used = []
+    for index in range(len(dataset)):
+        dataset.load_sample(index)
+        if index >= 1000 and index % 100 == 0:
+            used.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
+    slope = np.polyfit(np.arange(len(used)) / 10, used, 1)[0]  # MB per 1,000 windows
+    print(f"resident: {used[0]:.1f} MB, then {used[-1]:.1f}; {slope:.3f} MB per 1,000 windows")
+    assert slope < 0.5
+
+
+def test_unpacked_images_give_the_same_samples(data):
+    plain, unpacked = make(data), make(data, unpack=True)
+    for index in range(0, len(plain), 5):
+        np.testing.assert_array_equal(
+            unpacked.load_sample(index)["img"], plain.load_sample(index)["img"]
+        )
+    assert len(list((data / "cache").glob("pixels-*.npy"))) == 2

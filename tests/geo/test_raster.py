@@ -177,6 +177,9 @@ def test_bands_of_different_types_are_refused(tmp_path: Path) -> None:
 
     class Mixed:
         dtypes = ("uint8", "int16")
+        count = 2
+
+        def close(self) -> None: ...
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmrs.geo.raster._open", lambda _: Mixed())
