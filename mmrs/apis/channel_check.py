@@ -18,13 +18,11 @@ from mmrs.apis.channel_contract import (
     ChannelContract,
     check_same_bands,
     check_same_channels,
-    contract_of_dataset,
-    contract_of_raster,
     differences,
     gsd_warning,
     name_warning,
-    open_image,
 )
+from mmrs.apis.channel_files import contract_of_dataset, contract_of_raster, open_image
 from mmrs.apis.guarded_pipeline import leaf_datasets
 from mmrs.errors import ConfigError, DataError, LabelError
 

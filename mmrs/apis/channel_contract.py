@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from mmengine.dataset import BaseDataset
-from rasterio.enums import ColorInterp
 
 from mmrs.errors import CheckpointError, DataError, MmrsError
-from mmrs.geo.ground_sampling import GroundSampling, ground_sampling
-from mmrs.geo.raster import Raster
+from mmrs.geo.ground_sampling import GroundSampling
 from mmrs.geo.scaling import KINDS, BandScaling
-from mmrs.geo.windows import Window
 
 BandOrder = Literal["file", "reversed"]
 
@@ -189,7 +184,8 @@ def differences(trained: ChannelContract, found: ChannelContract) -> Sequence[tu
                 (f"bands {_listed(trained.network_bands)} of the file, in this order",
                  f"bands {_listed(found.network_bands)}")
             )  # fmt: skip
-    if trained.scaling_known and found.scaling_known and trained.scaling != found.scaling:
+    known = trained.scaling_known and found.scaling_known
+    if known and not _scalings_agree(trained.scaling, found.scaling):
         told.append((_scaled(trained.scaling), _scaled(found.scaling)))
     for key in ("mean", "std"):
         first, second = getattr(trained, key), getattr(found, key)
@@ -218,129 +214,6 @@ def name_warning(trained: ChannelContract, found: ChannelContract) -> str | None
         f"its bands are called {', '.join(found.band_names)}, the model was trained on "
         f"{', '.join(trained.band_names)}"
     )
-
-
-# from rasters -----------------------------------------------------------------------------------
-
-
-def contract_of_raster(raster: Raster) -> ChannelContract:
-    """What a file holds: bands, type, names, size of a pixel.
-
-    A band that is marked as transparency but holds much else than 0 and 255 is a band: GDAL marks
-    the fourth of 8 bits so by itself, and near infrared is often there.
-    """
-    bands, (names, from_colours) = raster.count, band_names(raster)
-    if alpha_holds_data(raster):
-        bands, names = bands + 1, (*names, ALPHA_DATA)
-    place = raster.georeference
-    sampling = ground_sampling(place.transform, place.crs, height=raster.height, width=raster.width)
-    gsd_m = None if sampling is None else tuple(sampling)
-    return ChannelContract(
-        bands, raster.dtype, band_names=names, names_from_colours=from_colours, gsd_m=gsd_m
-    )
-
-
-def band_names(raster: Raster) -> tuple[tuple[str, ...], bool]:
-    """What the file calls the bands that are read, and whether only by their colours.
-
-    Returns:
-        Names, () where a band has none; True where they are the colours that it marks.
-    """
-    if all(raster.band_names):
-        return raster.band_names, False
-    colours = [raster.dataset.colorinterp[band - 1] for band in raster.bands]
-    nameless = (ColorInterp.undefined, ColorInterp.gray, ColorInterp.palette, ColorInterp.alpha)
-    if any(colour in nameless for colour in colours):
-        return (), False
-    return tuple(colour.name for colour in colours), True
-
-
-def open_image(path: str | Path, expected: ChannelContract) -> Raster:
-    """Open the bands of an image that a model takes.
-
-    Those that the contract numbers; otherwise all that are data, with a band that is marked as
-    transparency where the model was trained on as many bands as there are with it.
-
-    Raises:
-        DataError: It cannot be opened, or lacks a band.
-    """
-    raster = Raster(path, bands=expected.file_bands)
-    whole = raster.dataset.count
-    if expected.file_bands is None and raster.count != whole == expected.bands:
-        raster.close()
-        raster = Raster(path, bands=range(1, whole + 1))
-    return raster
-
-
-def alpha_holds_data(raster: Raster) -> bool:
-    """Whether the band that is marked as transparency is another band of the picture."""
-    colours = raster.dataset.colorinterp
-    if ColorInterp.alpha not in colours:
-        return False
-    band = colours.index(ColorInterp.alpha) + 1
-    if band in raster.bands:
-        return False
-    height, width = min(256, raster.height), min(256, raster.width)
-    window = Window((raster.height - height) // 2, (raster.width - width) // 2, height, width)
-    with Raster(raster.path, bands=[band]) as alpha:
-        values = alpha.read(window)
-    whole = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
-    between = np.count_nonzero((values != 0) & (values != whole) & (values != 255))
-    return bool(between > 0.1 * values.size)
-
-
-def contract_of_dataset(
-    dataset: Any, expected: ChannelContract, *, most: int = 8
-) -> ChannelContract | None:
-    """What a built data set reads, by the headers of some of its images.
-
-    Args:
-        dataset: A data set without wrappers; ``RasterSegDataset`` knows it all by itself.
-        expected: What its config says.
-        most: How many images to look at, evenly spread.
-
-    Returns:
-        None where no image is a raster on the file system.
-
-    Raises:
-        DataError: An image does not hold the bands or the type that the config says.
-    """
-    is_raster = hasattr(dataset, "num_rasters")
-    count = dataset.num_rasters if is_raster else len(dataset)
-    found = []
-    for index in sorted({int(i) for i in np.linspace(0, count - 1, min(most, count))}):
-        path = _image_path(dataset, index)
-        if not isinstance(path, str) or not os.path.isfile(path):
-            continue
-        try:
-            raster = open_image(path, expected)
-        except DataError:
-            continue  # the loading step tells it better
-        with raster:
-            found.append(contract_of_raster(raster))
-            check_same_bands(expected, found[-1], where=path)
-    if not found:
-        return None
-    sizes = [contract.gsd_m for contract in found if contract.gsd_m is not None]
-    gsd_m = None
-    if sizes:
-        cols, rows = zip(*sizes, strict=True)
-        gsd_m = (float(np.median(cols)), float(np.median(rows)))
-    contract = replace(found[0], gsd_m=gsd_m)
-    if is_raster:
-        contract = replace(
-            contract, file_bands=expected.file_bands, scaling=dataset.scaling, fills_gaps=True
-        )
-    return contract
-
-
-def _image_path(dataset: Any, index: int) -> Any:
-    if hasattr(dataset, "num_rasters"):
-        # a sample of this data set is a window, of any of its images
-        return BaseDataset.get_data_info(dataset, index).get("img_path")
-    if not hasattr(dataset, "get_data_info"):
-        return None
-    return dataset.get_data_info(index).get("img_path")
 
 
 # words ------------------------------------------------------------------------------------------
@@ -389,12 +262,22 @@ def _numbers_agree(first: Sequence[float], second: Sequence[float]) -> bool:
     return bool(np.allclose(first, second, rtol=1e-4, atol=1e-6))
 
 
+def _scalings_agree(first: BandScaling | None, second: BandScaling | None) -> bool:
+    """Whether both do the same to the values, wherever their numbers come from."""
+    if first is None or second is None:
+        return first is second
+    return first.clip == second.clip and all(
+        len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-4, atol=1e-6))
+        for a, b in ((first.offset, second.offset), (first.divisor, second.divisor))
+    )
+
+
 def _scaled(scaling: BandScaling | None) -> str:
     if scaling is None:
         return "values as in the file"
     return (
         f"values scaled by {scaling.kind} (offset {_listed(scaling.offset)}, divisor "
-        f"{_listed(scaling.divisor)})"
+        f"{_listed(scaling.divisor)}{', cut to 0 .. 1' if scaling.clip else ''})"
     )
 
 

@@ -83,7 +83,8 @@ class LabelReader:
         try:
             if raw is not None and not self.colored:
                 self._refuse_picture(raw, path)
-                _refuse_numbers_that_change(raw, path)
+                if not any(getattr(step, "keeps_wide_ids", False) for step in self.steps):
+                    _refuse_numbers_that_change(raw, path)
         except LabelError as error:
             kind = "colours" if raw is not None and raw.ndim == 3 else "encoding"
             facts.findings.append(Finding(kind, "error", error))

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from mmrs.apis.channel_contract import (
     ChannelContract,
     check_same_bands,
-    contract_of_raster,
     gsd_warning,
     name_warning,
-    open_image,
 )
+from mmrs.apis.channel_files import contract_of_raster, open_image
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.progress import progress_bar
 from mmrs.apis.window_model import Size, WindowModel, half, load_window_model

@@ -19,11 +19,10 @@ from mmrs.apis.channel_contract import (
     META_KEY,
     ChannelContract,
     check_same_channels,
-    contract_of_raster,
     gsd_warning,
     name_warning,
-    open_image,
 )
+from mmrs.apis.channel_files import contract_of_raster, open_image
 from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError, DataError, LabelError
 from mmrs.geo.raster import Raster
@@ -92,6 +91,10 @@ def test_a_damaged_contract_is_told(value) -> None:
             {"order": "reversed", "band_names": ()},
             r"bands \(1, 2, 3, 4\) of the file, in this order; this run has bands \(4, 3, 2, 1\)",
         ),
+        (
+            {"scaling": replace(SCALING, clip=False)},
+            "values scaled by .* this run has values scaled",
+        ),
         ({"scaling": None}, "values scaled by minmax .* this run has values as in the file"),
         ({"mean": (0.1, 0.2, 0.3, 0.5)}, r"mean \(0\.1, 0\.2, 0\.3, 0\.4\); .* 0\.5\)"),
         ({"std": ()}, r"std \(1, 1, 1, 1\); this run has std \(\)"),
@@ -108,6 +111,8 @@ def test_every_difference_is_refused_with_both_sides(change: dict, message: str)
         {}, {"bands": None, "file_bands": None}, {"dtype": None}, {"band_names": ()},
         {"gsd_m": (0.6, 0.6)}, {"scaling": None, "scaling_known": False},
         {"mean": tuple(v + 1e-9 for v in WHOLE.mean)}, {"std": (1.0,)},
+        # the same numbers, computed once more
+        {"scaling": replace(SCALING, divisor=(10.0000001, 20.0, 30.0, 40.0), kind="percentile")},
         {"band_names": ("Red", "GREEN", "blue", " nir")},
         {"band_names": ("Band 1 of strip 7", "b", "c", "d")},
         # the same bands from a file that holds only them
