@@ -179,9 +179,14 @@ class Raster:
         Raises:
             DataError: If the file is damaged there.
         """
-        return np.ascontiguousarray(
-            np.moveaxis(self._read(window or self.full, self._bands), 0, -1)
-        )
+        window = window or self.full
+        bottom, right = window.row + window.height, window.col + window.width
+        if min(window[:2]) < 0 or bottom > self.height or right > self.width:
+            return np.ascontiguousarray(np.moveaxis(self._read(window, self._bands), 0, -1))
+        # GDAL puts the bands where they belong: a second pass costs as much as unpacking
+        pixels = np.empty((window.height, window.width, self.count), dtype=self.dtype)
+        self._read(window, self._bands, out=pixels.transpose(2, 0, 1))
+        return pixels
 
     def read_valid(self, window: Window | None = None) -> NDArray[np.bool_]:
         """Which pixels of a window hold data, (h, w).
@@ -282,6 +287,7 @@ class Raster:
         bands: list[int] | None,
         shape: tuple[int, int] | None = None,
         resampling: Resampling = Resampling.nearest,
+        out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         """Bands of a window, (bands, h, w), or its mask, (h, w), where bands is None."""
         area = RasterioWindow(window.col, window.row, window.width, window.height)
@@ -291,6 +297,8 @@ class Raster:
         with gdal_errors(self.path, told), _strict(self._dataset.driver):
             if bands is None:
                 return np.asarray(self._dataset.dataset_mask(window=area))
+            if out is not None:
+                return np.asarray(self._dataset.read(bands, window=area, out=out))
             out_shape = None if shape is None else (len(bands), *shape)
             return np.asarray(
                 self._dataset.read(bands, window=area, out_shape=out_shape, resampling=resampling)
