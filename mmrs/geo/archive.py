@@ -13,8 +13,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,31 +22,19 @@ from tempfile import mkdtemp, mkstemp
 from typing import IO
 
 from mmrs.errors import DataError, OutputError
-
-_CHUNK = 1 << 20
-_RATIO_COUNTS_FROM = 100 << 20  # a small bomb harms nobody, and small files compress well
-_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2|txz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
-_LITTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
-_BROKEN = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError),
-    *(NotImplementedError, RuntimeError, UnicodeError, ValueError),
+from mmrs.geo.archive_checks import (
+    ArchiveLimits,
+    Tally,
+    check_name,
+    check_twice,
+    reading,
+    refuse,
+    tidy_name,
 )
 
-
-@dataclass(frozen=True)
-class ArchiveLimits:
-    """What an archive may grow to; all archives of a survey count together.
-
-    Attributes:
-        max_bytes: Sum of the sizes of all members, unpacked.
-        max_ratio: Unpacked size over archive size, where more than 100 MB are unpacked.
-            A label raster of few colours reaches some hundreds; deflate's end is 1032.
-        max_files: Number of members.
-    """
-
-    max_bytes: int = 1 << 40
-    max_ratio: float = 500.0
-    max_files: int = 3_000_000
+_CHUNK = 1 << 20
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2|txz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+_LITTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 
 
 @dataclass(frozen=True)
@@ -156,7 +143,7 @@ def fetch(file: SourceFile, scratch: str | Path) -> Iterator[Path]:
     target = _fresh(Path(scratch), file.suffix)
     try:
         where = f"{file.path} ({file.member})"
-        with _reading(where):
+        with reading(where):
             archive = _open_zip(str(file.path), os.stat(file.path).st_mtime_ns)
             stream = archive.open(file.member)
         with stream:
@@ -173,11 +160,9 @@ class _Survey:
         self, scratch: Path, limits: ArchiveLimits, open_archive: Callable[[str], bool]
     ) -> None:
         self.scratch = scratch
-        self.limits = limits
+        self.tally = Tally(limits)
         self.open_archive = open_archive
         self.files: list[SourceFile] = []
-        self.bytes = 0
-        self.members = 0
 
     def folder(self, root: Path) -> None:
         for parent, folders, names in os.walk(root):
@@ -199,7 +184,7 @@ class _Survey:
         self.files.append(SourceFile(name, status.st_size, stamp, path))
 
     def archive(self, path: Path, prefix: str, where: str) -> None:
-        with _reading(where):
+        with reading(where):
             is_zip = zipfile.is_zipfile(path)
             is_tar = not is_zip and tarfile.is_tarfile(path)
         if is_zip:
@@ -214,20 +199,20 @@ class _Survey:
             )
 
     def zip(self, path: Path, prefix: str, where: str) -> None:
-        with _reading(where):
+        with reading(where):
             members = _open_zip(str(path), os.stat(path).st_mtime_ns).infolist()
         for member in members:
-            _check_name(member.filename, where)
+            check_name(member.filename, where)
             mode = member.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                _refuse(f"member {member.filename} is a link or a device", where)
+                refuse(f"member {member.filename} is a link or a device", where)
             if member.flag_bits & 1:
                 raise DataError("is encrypted", where=where, fix="unpack it with its password")
         files = [member for member in members if not member.is_dir()]
-        self.count(path, where, ((file.filename, file.file_size) for file in files))
-        _check_twice([_tidy(file.filename) for file in files], where)
+        self.tally.count(path, where, ((file.filename, file.file_size) for file in files))
+        check_twice([tidy_name(file.filename) for file in files], where)
         for member in files:
-            name = prefix + _tidy(member.filename)
+            name = prefix + tidy_name(member.filename)
             if _LITTER.search(name):
                 continue
             if not is_archive(name):
@@ -238,7 +223,7 @@ class _Survey:
                 self.room(member.file_size, inside)
                 target = _fresh(self.scratch, ".zip")
                 with (
-                    _reading(inside),
+                    reading(inside),
                     _open_zip(str(path), os.stat(path).st_mtime_ns).open(member) as stream,
                 ):
                     _copy(stream, target, member.file_size, inside)
@@ -249,24 +234,24 @@ class _Survey:
 
         def sizes(archive: tarfile.TarFile) -> Iterator[tuple[str, int]]:
             for member in archive:
-                _check_name(member.name, where)
+                check_name(member.name, where)
                 if not (member.isfile() or member.isdir()) or member.sparse:
-                    _refuse(f"member {member.name} is a link or a device", where)
+                    refuse(f"member {member.name} is a link or a device", where)
                 if member.isfile():
-                    names.append(_tidy(member.name))
+                    names.append(tidy_name(member.name))
                     yield member.name, member.size
 
         names: list[str] = []
-        before = self.bytes
-        with _reading(where), tarfile.open(path) as archive:
-            self.count(path, where, sizes(archive))
-        _check_twice(names, where)
-        self.room(self.bytes - before, where)
+        before = self.tally.bytes
+        with reading(where), tarfile.open(path) as archive:
+            self.tally.count(path, where, sizes(archive))
+        check_twice(names, where)
+        self.room(self.tally.bytes - before, where)
         self.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(mkdtemp(dir=self.scratch))
-        with _reading(where), tarfile.open(path) as archive:
+        with reading(where), tarfile.open(path) as archive:
             for index, member in enumerate(archive):
-                name = prefix + _tidy(member.name)
+                name = prefix + tidy_name(member.name)
                 stream = archive.extractfile(member) if member.isfile() else None
                 if stream is None or _LITTER.search(name):
                     continue
@@ -284,33 +269,6 @@ class _Survey:
         stamp = f"mtime {int(member.mtime)}"
         self.files.append(SourceFile(name, member.size, stamp, target))
 
-    def count(self, path: Path, where: str, members: Iterable[tuple[str, int]]) -> None:
-        """Add members to the sums, and stop at the first that is too much."""
-        packed, unpacked = max(path.stat().st_size, 1), 0
-        limits = self.limits
-        for _name, size in members:
-            self.members += 1
-            self.bytes += size
-            unpacked += size
-            if self.members > limits.max_files:
-                raise DataError(
-                    f"holds more than {limits.max_files} files",
-                    where=where,
-                    fix="if you trust it, raise --max-files",
-                )
-            if self.bytes > limits.max_bytes:
-                raise DataError(
-                    f"unpacks to more than {limits.max_bytes / 2**30:.4g} GiB",
-                    where=where,
-                    fix="if you trust it, raise --max-size",
-                )
-            if unpacked > max(_RATIO_COUNTS_FROM, limits.max_ratio * packed):
-                raise DataError(
-                    f"unpacks to more than {limits.max_ratio:g} times its size, as a bomb does",
-                    where=where,
-                    fix="if you trust it, raise --max-ratio",
-                )
-
     def room(self, size: int, where: str) -> None:
         """Refuse before writing what the disk cannot hold."""
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -322,20 +280,6 @@ class _Survey:
                 where=self.scratch,
                 fix="free space, or name an OUT on another disk",
             )
-
-
-@contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Tell a damaged archive in one line, whatever its reader raises."""
-    try:
-        yield
-    except (DataError, OutputError):
-        raise
-    except _BROKEN as error:
-        cause = str(error) or type(error).__name__
-        raise DataError(
-            f"cannot be read ({cause})", where=where, fix="the archive is damaged; fetch it again"
-        ) from error
 
 
 @lru_cache(maxsize=8)
@@ -351,13 +295,13 @@ def _copy(stream: IO[bytes], target: Path, size: int, where: str) -> None:
     try:
         with open(target, "wb") as out:
             while True:
-                with _reading(where):
+                with reading(where):
                     chunk = stream.read(_CHUNK)
                 if not chunk:
                     break
                 written += len(chunk)
                 if written > size:
-                    _refuse(f"holds more than the {size} bytes that its index says", where)
+                    refuse(f"holds more than the {size} bytes that its index says", where)
                 out.write(chunk)
     except OSError as error:
         target.unlink(missing_ok=True)
@@ -381,38 +325,6 @@ def _fresh(scratch: Path, suffix: str) -> Path:
     handle, path = mkstemp(dir=scratch, suffix=suffix if re.fullmatch(r"\.\w{1,8}", suffix) else "")
     os.close(handle)
     return Path(path)
-
-
-def _tidy(name: str) -> str:
-    """A member's name with one kind of slash and without a leading ``./``."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    return "/".join(parts)
-
-
-def _check_name(name: str, where: str) -> None:
-    slashed = name.replace("\\", "/")
-    if slashed.startswith("/") or re.match(r"^[A-Za-z]:", slashed):
-        _refuse(f"member {name!r} has an absolute path", where)
-    if ".." in slashed.split("/"):
-        _refuse(f"member {name!r} leads out of the archive", where)
-    if "\0" in name:
-        _refuse(f"member {name!r} has no proper name", where)
-
-
-def _check_twice(names: list[str], where: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            _refuse(f"member {name} is there twice", where)
-        seen.add(name)
-
-
-def _refuse(what: str, where: str) -> None:
-    raise DataError(
-        f"{what}; refused, nothing was unpacked",
-        where=where,
-        fix="fetch the archive from its owner; unpack it yourself only if you trust it",
-    )
 
 
 def _head(path: Path) -> str:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrs.errors import DataError, OutputError
-from mmrs.geo.archive import ArchiveLimits, fetch, is_archive, survey
+from mmrs.geo.archive import fetch, is_archive, survey
+from mmrs.geo.archive_checks import ArchiveLimits
 
 FILES = {"img/1.png": b"one", "img/é 中.png": b"two" * 1000, "labels.tif/x.txt": b""}
 
@@ -170,7 +171,7 @@ def test_limits_hold_before_anything_is_written(
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmrs.geo.archive._RATIO_COUNTS_FROM", 1 << 16)
+    monkeypatch.setattr("mmrs.geo.archive_checks._RATIO_COUNTS_FROM", 1 << 16)
     source = make_zip(tmp_path / "a.zip", {"0": bytes(1 << 20)})
     with pytest.raises(DataError, match=r"500 times its size, as a bomb does.*--max-ratio"):
         survey(source, tmp_path / "s")

@@ -13,7 +13,7 @@ from mmrs.apis.prepare.options import Options, RunOptions
 from mmrs.apis.prepare.registry import CONVERTERS, find_converter
 from mmrs.apis.prepare.runner import prepare
 from mmrs.apis.prepare.summary import summarise
-from mmrs.geo.archive import ArchiveLimits
+from mmrs.geo.archive_checks import ArchiveLimits
 from mmrs.geo.palette_codec import Rgb
 
 Palette = tuple[tuple[str, tuple[Rgb, ...]], ...]

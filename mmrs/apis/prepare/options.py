@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmrs.apis.cli import UsageError
 from mmrs.apis.prepare.job import Edge, Tiling
-from mmrs.geo.archive import ArchiveLimits
+from mmrs.geo.archive_checks import ArchiveLimits
 
 
 @dataclass(frozen=True)

@@ -102,13 +102,25 @@ def _join(
             where=source,
             fix="give image and label the same name, or --skip-bad to leave them out",
         )
+    depth = _common_depth(list(images))
     pairs = [
-        Pair(key.strip("/").replace("/", "__"), images[key], labels[found], _part(key))
+        Pair("__".join(key.split("/")[depth:]), images[key], labels[found], _part(key))
         for key, found in partner.items()
         if found is not None
     ]
     skipped = dict.fromkeys(lonely, "no label") | dict.fromkeys(orphans, "label without an image")
     return _unique(pairs, source), skipped
+
+
+def _common_depth(keys: Sequence[str]) -> int:
+    """How many leading folders all names share; they would tell nothing apart."""
+    folders = [key.split("/")[:-1] for key in keys]
+    depth = 0
+    for level in zip(*folders, strict=False):
+        if len(set(level)) > 1:
+            break
+        depth += 1
+    return depth
 
 
 def _unique(pairs: Iterable[Pair], source: Path) -> list[Pair]:

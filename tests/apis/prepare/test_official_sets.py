@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -24,6 +25,8 @@ from tests.fake_data import make_whdld as make_whdld_tree
 
 ROOT = Path(__file__).parents[3]
 HERE = RunOptions(workers=0)
+UTM = archives.POTSDAM_UTM
+PADDY_GRID = Affine(6.0, 0, 300_000, 0, -6.0, 4_000_000)
 
 
 def build(config: str, root: Path, loader: str, **changes):
@@ -341,3 +344,35 @@ def test_a_folder_of_something_else_is_told_in_one_line(tmp_path: Path, name: st
     assert "Fix: " in line and "\n" not in line
     assert "1 x .txt" in line
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 1)])
+def test_paddy_patches_do_not_overlap_and_become_0_and_1(
+    tmp_path: Path, values: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = make_labels((40, 36), (0, 1), rng)
+    image = np.dstack([make_image(labels, rng).astype(np.uint16) * 9, labels + np.uint16(1)])
+    members = {
+        "spot/images/north.tif": archives.tif(image, transform=PADDY_GRID, crs=UTM),
+        "spot/labels/north.tif": archives.tif(np.choose(labels, values).astype(np.uint8)),
+    }
+    source = archives.write_files(tmp_path / "s", members)
+    out = tmp_path / "paddy"
+    manifest = prepare("paddy", source, out, Options(tile=16), HERE, tell=silent)
+    names = sorted(path.name for path in (out / "ann_dir").iterdir())
+    boxes = [(x, y) for y in (0, 16) for x in (0, 16)]
+    assert names == sorted(f"north_{x}_{y}_{x + 16}_{y + 16}.tif" for x, y in boxes)
+    for x, y in boxes:
+        name = f"north_{x}_{y}_{x + 16}_{y + 16}.tif"
+        with Raster(out / "ann_dir" / name) as label, Raster(out / "img_dir" / name) as tile:
+            np.testing.assert_array_equal(label.read()[..., 0], labels[y : y + 16, x : x + 16])
+            np.testing.assert_array_equal(tile.read(), image[y : y + 16, x : x + 16])
+            assert tile.georeference.crs == UTM
+    assert set(manifest["splits"]["all"]["class_pixels"]) == {"0", "1"}
+    dataset = build("paddy.py", out, "train_dataloader")
+    assert len(dataset) == 3 * 4
+    # what the config loads is what was prepared
+    assert dataset[0]["inputs"].shape == (3, 16, 16)
+    with pytest.raises(MmrsError, match="must not overlap"):
+        prepare("paddy", source, tmp_path / "p", Options(stride=8), HERE, tell=silent)

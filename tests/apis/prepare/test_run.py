@@ -25,7 +25,7 @@ from mmrs.apis.prepare.options import Options, RunOptions
 from mmrs.apis.prepare.runner import prepare
 from mmrs.apis.prepare.staging import Staging, read_manifest
 from mmrs.errors import DataError, MmrsError, OutputError
-from mmrs.geo.archive import ArchiveLimits
+from mmrs.geo.archive_checks import ArchiveLimits
 from mmrs.geo.windows import WindowPlan, plan_windows
 from tests.apis.prepare import archives
 from tests.apis.tiny_run import ROOT, run_tool
