@@ -40,15 +40,26 @@ def boundary_band(labels: NDArray, valid: NDArray[np.bool_], width_px: int) -> N
     """
     if width_px < 1:
         raise ValueError(f"width_px must be >= 1, got {width_px}")
-    dtype = np.uint8 if labels.size == 0 or labels.max(where=valid, initial=0) < 254 else np.uint16
-    side = 2 * min(width_px, max(labels.shape)) + 1
+    return _band(_filled(labels, valid), width_px)
+
+
+def _filled(labels: NDArray, valid: NDArray[np.bool_]) -> NDArray:
+    """Ids in the smallest type that holds them, its largest value where not valid."""
+    ids = np.where(valid, labels, 0)
+    dtype = np.uint8 if ids.size == 0 or ids.max() < 255 else np.uint16
+    ids = ids.astype(dtype, copy=False)
+    ids[~valid] = np.iinfo(dtype).max
+    return ids
+
+
+def _band(filled: NDArray, width_px: int) -> NDArray[np.bool_]:
+    side = 2 * min(width_px, max(filled.shape)) + 1
     kernel = np.ones((side, side), np.uint8)
-    own = np.where(valid, labels, 0).astype(dtype)
-    own += 1
-    # invalid pixels take the value that can win neither comparison
-    highest = cv2.dilate(np.where(valid, own, 0).astype(dtype), kernel)
-    lowest = cv2.erode(np.where(valid, own, np.iinfo(dtype).max).astype(dtype), kernel)
-    return ((highest != own) | (lowest != own)) & valid
+    # what is not valid is the largest value, and 0 one up (it wraps): it wins neither comparison
+    lowest = cv2.erode(filled, kernel)
+    raised = filled + filled.dtype.type(1)
+    highest = cv2.dilate(raised, kernel)
+    return ((lowest != filled) | (highest != raised)) & (raised != 0)
 
 
 def dilate_bits(bits: NDArray, radius_px: float) -> NDArray:
@@ -112,21 +123,21 @@ def boundary_counts(
     Raises:
         ValueError: Shapes differ, an id is out of range, or the width is below 1.
     """
-    _check(prediction, label, num_classes, width_px, ignore_index)
+    _check_shapes(prediction, label, width_px)
     valid = label != ignore_index
-    truth = np.where(valid, label, 0)
-    predicted = np.where(valid, prediction, 0)
+    truth = _checked("label", label, valid, num_classes)
+    predicted = _checked("prediction", prediction, valid, num_classes)
     core = (slice(None), slice(None)) if core is None else core
 
     def count(ids: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.bincount(ids[core][mask[core]], minlength=num_classes).astype(np.int64)
 
     counts = np.zeros((NUM_COUNTS, num_classes), dtype=np.int64)
-    bands = [boundary_band(ids, valid, math.floor(width_px)) for ids in (truth, predicted)]
+    bands = [_band(ids, math.floor(width_px)) for ids in (truth, predicted)]
     counts[BAND_BOTH] = count(truth, bands[0] & bands[1] & (truth == predicted))
     counts[BAND_TRUTH] = count(truth, bands[0])
     counts[BAND_PREDICTED] = count(predicted, bands[1])
-    edges = [boundary_band(ids, valid, 1) for ids in (truth, predicted)]
+    edges = [_band(ids, 1) for ids in (truth, predicted)]
     found, right = _near_edges(truth, predicted, edges, num_classes, width_px)
     counts[TRUE_EDGE] = count(truth, edges[0])
     counts[TRUE_EDGE_FOUND] = count(truth, found)
@@ -149,18 +160,16 @@ def _near_edges(
         bit = next(
             t for t in (np.uint8, np.uint16, np.uint32, np.uint64) if 8 * t(0).nbytes >= here
         )
-        table = np.zeros(num_classes, dtype=bit)
+        table = np.zeros(np.iinfo(truth.dtype).max + 1, dtype=bit)
         table[first : first + here] = bit(1) << np.arange(here, dtype=bit)
-        true_bits = np.where(edges[0], table[truth], bit(0))
-        predicted_bits = np.where(edges[1], table[predicted], bit(0))
+        true_bits = table[truth] * edges[0]
+        predicted_bits = table[predicted] * edges[1]
         found |= (true_bits & dilate_bits(predicted_bits, width_px)) != 0
         right |= (predicted_bits & dilate_bits(true_bits, width_px)) != 0
     return found, right
 
 
-def _check(
-    prediction: NDArray, label: NDArray, num_classes: int, width_px: float, ignore_index: int
-) -> None:
+def _check_shapes(prediction: NDArray, label: NDArray, width_px: float) -> None:
     if prediction.shape != label.shape or label.ndim != 2:
         raise ValueError(
             "prediction and label must be (H, W) of one shape, "
@@ -168,11 +177,18 @@ def _check(
         )
     if not width_px >= 1:
         raise ValueError(f"width_px must be >= 1, got {width_px}")
-    valid = label != ignore_index
-    for name, ids in (("prediction", prediction), ("label", label)):
-        low, high = ids.min(where=valid, initial=0), ids.max(where=valid, initial=0)
-        if low < 0 or high >= num_classes:
-            raise ValueError(f"{name} must be in 0..{num_classes - 1}, found {low}..{high}")
+
+
+def _checked(name: str, ids: NDArray, valid: NDArray[np.bool_], num_classes: int) -> NDArray:
+    """See `_filled`."""
+    counted = np.where(valid, ids, 0)
+    if counted.size and (counted.min() < 0 or counted.max() >= num_classes):
+        raise ValueError(
+            f"{name} must be in 0..{num_classes - 1}, found {counted.min()}..{counted.max()}"
+        )
+    filled = counted.astype(np.uint8 if num_classes <= 255 else np.uint16)
+    filled[~valid] = np.iinfo(filled.dtype).max
+    return filled
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,8 @@ def test_dilated_bits_are_those_of_the_disk(radius):
     [
         ({"width_px": 0.5}, "width_px must be >= 1, got 0.5"),
         ({"width_px": float("nan")}, "width_px must be >= 1"),
-        ({"label": np.full((3, 3), 4)}, "label must be in 0..2, found 0..4"),
-        ({"prediction": np.full((3, 3), -1)}, "prediction must be in 0..2, found -1..0"),
+        ({"label": np.full((3, 3), 4)}, "label must be in 0..2, found 4..4"),
+        ({"prediction": np.full((3, 3), -1)}, "prediction must be in 0..2, found -1..-1"),
         ({"prediction": np.zeros((3, 4), int)}, "of one shape"),
     ],
 )
