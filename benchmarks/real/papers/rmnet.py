@@ -9,6 +9,8 @@ ROWS = {
     "cnet_msfm": "CNet + MSFM",
     "rmnet": "RMNet (both)",
 }
+# what the paper's ablation builds on
+REFERENCE = "cnet"
 # about ten times narrower than the paper's, as deep: what shortcuts do depends on the depth
 BASE_CHANNELS = 6
 DECODED = (8, 8, 16, 32, 48)
