@@ -26,7 +26,8 @@ def report_papers(results: Path = RESULTS, root: Path = ROOT) -> None:
         labels = labels_of(name)
         picture = root / "docs" / "img" / f"real_input_{name}.png"
         draw_rows("ablation", rows, picture, labels)
-        blocks = [table(dataset, found, labels) for dataset, found in rows.items()]
+        reference = getattr(paper(name), "REFERENCE", next(iter(paper(name).ROWS)))
+        blocks = [table(dataset, found, labels, reference) for dataset, found in rows.items()]
         blocks.append(f"![{name}]({os.path.relpath(picture, page.parent)})\n")
         text = "\n".join(blocks)
         print(f"{page.relative_to(root)}\n\n{text}")
@@ -50,16 +51,17 @@ def rows_of_paper(results: Path, dataset: str, name: str) -> list[Scores]:
     return found
 
 
-def table(dataset: str, rows: list[Scores], labels: dict[str, str]) -> str:
-    """One Markdown table; the verdicts are against the first row, or in pairs against no CRF."""
+def table(dataset: str, rows: list[Scores], labels: dict[str, str], reference: str) -> str:
+    """One Markdown table; the verdicts are against one row, or in pairs against no CRF."""
     first = rows[0].runs[0]
+    base = next((scores for scores in rows if scores.row == reference), rows[0])
     head = ["", "params", "images / CPU s", "iterations", "mIoU, % (mean ± std, range)"]
     lines = ["| " + " | ".join([*head, "OA", "AA", "Kappa", "mF1", "verdict"]) + " |"]
     lines.append("|" + "---|" * (len(head) + 5))
     for i, scores in enumerate(rows):
         runs = scores.runs
         refined = scores.row.endswith("+crf")
-        said = paired_verdict(scores, rows[i - 1]) if refined else verdict(scores, rows[0])
+        said = paired_verdict(scores, rows[i - 1]) if refined else verdict(scores, base)
         cells = [
             labels[scores.row],
             f"{runs[0]['parameters'] / 1e6:.3f} M",
@@ -67,13 +69,14 @@ def table(dataset: str, rows: list[Scores], labels: dict[str, str]) -> str:
             f"{np.mean([run['iterations'] for run in runs]):.0f}",
             percent(scores.miou),
             *(f"{100 * x:.1f}" for x in np.mean([other_scores(run) for run in runs], axis=0)),
-            "" if i == 0 else said,
+            "" if scores is base else said,
         ]
         lines.append("| " + " | ".join(cells) + " |")
     seeds = sorted({run["settings"]["seed"] for s in rows for run in s.runs})
     budget = first["settings"]["budget_s"]
     title = (
-        f"**{dataset}**: {budget:.0f} CPU s a run, seeds {seeds}; verdicts against the first row"
+        f"**{dataset}**: {budget:.0f} CPU s a run, seeds {seeds}; "
+        f"verdicts against {labels[base.row]}"
     )
     if any(s.row.endswith("+crf") for s in rows):
         title += ", those of the CRF against the row without it"
