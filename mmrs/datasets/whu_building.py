@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mmcv.transforms import LoadAnnotations
 from mmseg.datasets import BaseSegDataset
 
+from mmrs.errors import ConfigError
 from mmrs.registry import DATASETS
 
 
@@ -24,6 +29,9 @@ class WHUBuildingDataset(BaseSegDataset):
         seg_map_suffix: Ending of label names.
         **kwargs: `mmseg.datasets.BaseSegDataset`: data_root, data_prefix, pipeline, ...
 
+    Raises:
+        ConfigError: The pipeline loads labels, and nothing in it maps them.
+
     Source: Ji, Wei, Lu (2019), http://gpcv.whu.edu.cn/data/building_dataset.html
     """
 
@@ -36,3 +44,21 @@ class WHUBuildingDataset(BaseSegDataset):
         super().__init__(
             img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, reduce_zero_label=False, **kwargs
         )
+        steps = list(_single_steps(self.pipeline.transforms))
+        loads = any(isinstance(step, LoadAnnotations) for step in steps)
+        if loads and not any(getattr(step, "maps_labels", False) for step in steps):
+            raise ConfigError(
+                "255 is building in the label files, and ignored unless a step maps it",
+                where="WHUBuildingDataset.pipeline",
+                fix="put dict(type='mmrs.MapLabels', label_map={255: 1}) after LoadAnnotations",
+            )
+
+
+def _single_steps(steps: Iterable[Any]) -> Iterator[Any]:
+    """Steps, those inside test-time augmentation and random choices included."""
+    for step in steps:
+        inner = [*getattr(step, "transforms", []), *getattr(step, "subroutines", [])]
+        if inner:
+            yield from _single_steps(inner)
+        else:
+            yield step

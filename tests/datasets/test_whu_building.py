@@ -5,6 +5,7 @@ import pytest
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from mmrs.errors import ConfigError
 from tests.configs.small import load
 from tests.fake_data import read_png, write_pair
 
@@ -52,6 +53,29 @@ def test_labels_of_0_and_1_pass_unchanged(whu, tmp_path):
     settings = load("ifwm/ifw_hrnet-w48_whu_building.py").test_dataloader.dataset
     (packed,) = build(settings, tmp_path)
     np.testing.assert_array_equal(packed["data_samples"].gt_sem_seg.data.numpy()[0], label)
+
+
+LOAD = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
+MAP = {"type": "mmrs.MapLabels", "label_map": {255: 1}}
+
+
+def augmented(*steps):
+    return [LOAD[0], {"type": "TestTimeAug", "transforms": [[step] for step in steps]}]
+
+
+@pytest.mark.parametrize("pipeline", [LOAD, augmented(LOAD[1], {"type": "PackSegInputs"})])
+def test_a_pipeline_that_leaves_buildings_ignored_is_refused(whu, pipeline):
+    settings = load("ifwm/ifw_hrnet-w48_whu_building.py").train_dataloader.dataset
+    settings.pipeline = pipeline
+    with pytest.raises(ConfigError, match=r"MapLabels', label_map=\{255: 1\}\) after LoadA"):
+        build(settings, whu)
+
+
+@pytest.mark.parametrize("pipeline", [LOAD[:1], [], augmented(LOAD[1], MAP), [*LOAD, MAP]])
+def test_a_pipeline_that_maps_labels_or_loads_none_is_taken(whu, pipeline):
+    settings = load("ifwm/ifw_hrnet-w48_whu_building.py").train_dataloader.dataset
+    settings.pipeline = pipeline
+    assert len(build(settings, whu)) == COUNTS["train"]
 
 
 def test_training_rotates_image_and_label_together(whu):
