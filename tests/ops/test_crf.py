@@ -15,16 +15,18 @@ DEFAULTS = {
     "bilateral_color_sigma": 13.0,
     "bilateral_weight": 10.0,
 }
-# spatial sigma, colour sigma, side; then measured with num_rings 0 and 1 on seeds 0-2, noise 20:
-# the bounds of the share of pixels whose label differs from exact sums, and of the mean
-# difference in probability
+# bilateral sigma, colour sigma, side, num_rings; then what was measured at noise 20 on seed 0 (96
+# px) or on each of the seeds 0 to 2 (48 px): pixels whose label differs from that of exact sums,
+# and the mean difference in probability. Twice as much fails (and two pixels, as single ones may
+# fall otherwise on another machine).
 ACCURACY = [
-    (80, 13, 96, 0, 0.01, 0.01),
-    (80, 13, 96, 1, 0.005, 0.005),
-    (40, 13, 48, 1, 0.01, 0.01),
-    (10, 13, 48, 1, 0.01, 0.01),
-    (20, 30, 48, 1, 0.01, 0.01),
-    (80, 5, 48, 1, 0.01, 0.01),
+    (80, 13, 96, 0, (6,), (0.00047,)),
+    (80, 13, 96, 1, (2,), (0.00021,)),
+    (40, 13, 48, 0, (8, 18, 10), (0.00269, 0.00533, 0.00357)),
+    (40, 13, 48, 1, (1, 3, 4), (0.00034, 0.00108, 0.00111)),
+    (10, 13, 48, 1, (0, 2, 9), (0.00006, 0.00099, 0.00319)),
+    (20, 30, 48, 1, (1, 34, 8), (0.00035, 0.01084, 0.00247)),
+    (80, 5, 48, 1, (11, 14, 14), (0.00314, 0.00377, 0.00431)),
 ]
 
 
@@ -66,16 +68,18 @@ def exact_at() -> dict:
 def test_result_is_that_of_exact_sums(
     sigma, color_sigma, side, num_rings, labels_differ, mean_differs, exact_at
 ):
-    probabilities, image, _ = make_scene(side)
     options = {"bilateral_sigma_px": sigma, "bilateral_color_sigma": color_sigma}
-    key = (sigma, color_sigma, side)
-    if key not in exact_at:
-        exact_at[key] = exact(probabilities, image, **options)
-    result = dense_crf(probabilities, image, num_rings=num_rings, **options)
-    difference = (result - exact_at[key]).abs()
-    print(f"{key} rings {num_rings}: max {difference.max():.3f}, mean {difference.mean():.5f}")
-    assert (result.argmax(1) != exact_at[key].argmax(1)).double().mean() <= labels_differ
-    assert difference.mean() <= mean_differs
+    for seed, (num_pixels, mean) in enumerate(zip(labels_differ, mean_differs, strict=True)):
+        probabilities, image, _ = make_scene(side, seed=seed)
+        key = (sigma, color_sigma, side, seed)
+        if key not in exact_at:
+            exact_at[key] = exact(probabilities, image, **options)
+        result = dense_crf(probabilities, image, num_rings=num_rings, **options)
+        found = (result.argmax(1) != exact_at[key].argmax(1)).sum().item()
+        difference = (result - exact_at[key]).abs()
+        print(f"{key} rings {num_rings}: {found} labels, mean difference {difference.mean():.5f}")
+        assert found <= 2 * num_pixels + 2
+        assert difference.mean() <= 2 * mean
 
 
 def test_spatial_kernel_is_exact():
