@@ -12,6 +12,7 @@ from mmengine.dataset import Compose
 
 from mmrs.datasets.transforms.check_sample import CheckSample
 from mmrs.datasets.transforms.crop_and_stitch import CropAndStitch
+from mmrs.datasets.worker_random import draw_generator
 from mmrs.errors import ConfigError
 from mmrs.registry import DATASETS
 
@@ -38,8 +39,8 @@ class CropAndStitchDataset:
         pipeline: Steps after the stitching, the packing included; None divides the inner
             pipeline.
         seed: The stitched set is made once and is the same in every epoch, worker and process,
-            as the paper's is [X: it does not say]; None draws it anew each time, from the
-            worker's own random numbers.
+            as the paper's is [X: it does not say]; None draws it anew each time, in
+            every epoch, worker and process, as the run's seed has it.
         beta: Parameters of the boundary's beta distribution.
         size: (height, width) of stitched samples; by default that of the images, which must be
             equal.
@@ -110,7 +111,7 @@ class CropAndStitchDataset:
 
     def _random(self, index: int) -> np.random.Generator:
         if self.seed is None:
-            return np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
+            return draw_generator()
         return np.random.default_rng((self.seed, index))
 
 

@@ -1,9 +1,12 @@
 """The doubled set: N originals, N stitched, the same ones everywhere, walked by the data checks."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import worker_init_fn
 from mmengine.registry import DATASETS, init_default_scope
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
@@ -109,6 +112,28 @@ def test_workers_share_the_fixed_set_and_draw_their_own_otherwise(root, seed):
         collate_fn=lambda batch: repr(dataset[batch[0]]["stitch"]),
     )
     assert len(set(loader)) == (4 if seed is None else 1)
+
+
+@pytest.mark.parametrize("seed", [3, None])
+def test_without_a_seed_an_epoch_of_restarted_workers_differs_and_a_run_repeats(root, seed):
+    dataset = CropAndStitchDataset(inner(root, LOAD), pipeline=[], seed=seed)
+
+    def run(rank):
+        torch.manual_seed(0)
+        loader = torch.utils.data.DataLoader(
+            [6, 6, 6, 6],
+            batch_size=1,
+            num_workers=2,
+            collate_fn=lambda batch: repr(dataset[batch[0]]["stitch"]),
+            worker_init_fn=partial(worker_init_fn, num_workers=2, rank=rank, seed=0),
+        )
+        return [list(loader) for _ in range(2)]
+
+    first, second = run(rank=0)
+    assert len({*first, *second}) == (8 if seed is None else 1)
+    assert run(rank=0) == [first, second]
+    other = run(rank=1)
+    assert bool({*first, *second} & {*other[0], *other[1]}) == (seed is not None)
 
 
 def test_beta_and_size_reach_the_stitching(root):

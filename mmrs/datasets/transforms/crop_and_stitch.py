@@ -9,6 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from numpy.typing import NDArray
 
+from mmrs.datasets.worker_random import draw_generator
 from mmrs.errors import ConfigError, DataError
 from mmrs.registry import TRANSFORMS
 
@@ -130,8 +131,8 @@ class CropAndStitch(BaseTransform):
 
     It stands in the pipeline of MMSegmentation's ``MultiImageMixDataset``, which draws the three
     others (``mix_results``), or works inside `mmrs.CropAndStitchDataset`, the doubled set of the
-    paper. Random numbers come from NumPy's global state, which MMEngine seeds for each worker
-    of each process.
+    paper. Random numbers are others in every epoch, worker and process, and follow from the run's
+    seed.
 
     Args:
         prob: Share of the samples that are stitched; half of them is the paper's 1 : 1.
@@ -170,7 +171,7 @@ class CropAndStitch(BaseTransform):
 
     def get_indices(self, dataset: Any) -> list[int]:
         """Return which three samples of a data set join the one at hand."""
-        drawn = np.random.choice(len(dataset), 3, replace=len(dataset) < 3)
+        drawn = draw_generator().choice(len(dataset), 3, replace=len(dataset) < 3)
         return [int(index) for index in drawn]
 
     def transform(self, results: dict) -> dict:
@@ -183,7 +184,7 @@ class CropAndStitch(BaseTransform):
                 fix="put it into the pipeline of a MultiImageMixDataset, or use "
                 "mmrs.CropAndStitchDataset",
             )
-        rng = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
+        rng = draw_generator()
         if rng.random() >= self.prob:
             return results
         return self.stitch([results, *others], rng)

@@ -254,7 +254,7 @@ def test_mmsegs_mixing_data_set_draws_three_different_others(mixed):
 
 @pytest.mark.parametrize("seeded_by", ["torch", "mmengine"])
 def test_workers_draw_different_stitches(mixed, seeded_by):
-    def draws(seed, rank=0):
+    def draws(seed, rank=0, epochs=1):
         init = None
         if seeded_by == "mmengine":
             init = lambda worker: worker_init_fn(worker, 2, rank=rank, seed=seed)  # noqa: E731
@@ -266,10 +266,12 @@ def test_workers_draw_different_stitches(mixed, seeded_by):
             collate_fn=lambda batch: repr(mixed[0]["stitch"]),
             worker_init_fn=init,
         )
-        return list(loader)
+        return [drawn for _ in range(epochs) for drawn in loader]
 
     first = draws(0)
     assert len(set(first)) == 4
+    # workers start anew for the second epoch, and MMEngine gives them the seeds of the first
+    assert len(set(draws(0, epochs=2))) == 8
     assert draws(0) == first and draws(7) != first
     if seeded_by == "mmengine":
         assert not set(draws(0, rank=1)) & set(first)
