@@ -49,6 +49,8 @@ class RandomRotate90(BaseTransform):
             if results.get(key) is not None:
                 results[key] = np.ascontiguousarray(np.rot90(results[key], angle // 90))
         results["img_shape"] = results["img"].shape[:2]
+        if "pad_shape" in results:  # with or without the bands, as it was
+            results["pad_shape"] = results["img"].shape[: len(results["pad_shape"])]
         results["rotation_deg"] = angle
         return results
 

@@ -34,6 +34,8 @@ class RotateAsListed(BaseTransform):
             if results.get(key) is not None:
                 results[key] = np.ascontiguousarray(np.rot90(results[key], angle // 90))
         results["img_shape"] = results["img"].shape[:2]
+        if "pad_shape" in results:  # with or without the bands, as it was
+            results["pad_shape"] = results["img"].shape[: len(results["pad_shape"])]
         return results
 
     def __repr__(self) -> str:

@@ -50,6 +50,15 @@ def test_the_four_rotations_are_equally_frequent():
     assert all(abs(count - 100) < 43 for count in seen.values())
 
 
+@pytest.mark.parametrize("angle", [90, 180])
+@pytest.mark.parametrize("pad_shape", [(4, 6, 3), (4, 6)])
+def test_the_shape_after_padding_turns_with_the_image(angle, pad_shape):
+    results = RandomRotate90(angles=[angle]).transform({**sample(), "pad_shape": pad_shape})
+    assert results["pad_shape"] == results["img"].shape[: len(pad_shape)]
+    assert results["pad_shape"][:2] == results["img_shape"]
+    assert "pad_shape" not in RandomRotate90(angles=[angle]).transform(sample())
+
+
 def test_an_image_without_a_label_is_rotated():
     results = sample()
     results.pop("gt_seg_map")
