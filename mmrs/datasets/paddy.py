@@ -23,9 +23,9 @@ class PaddyDataset(BaseSegDataset):
 
     The patches are divided first: they are ordered by the SHA-256 of ``"{split_seed}/{name}"``
     (name without folder and ending), and the first ``val_ratio`` of them validate. Then training
-    patches are listed once for each rotation, so no patch is rotated into the other part; the
-    paper's 6,792 patches become 27,168 that way (it prints 27,170). ``mmrs.RotateAsListed`` in
-    the pipeline turns them.
+    patches are listed once for each rotation, so no patch is rotated into the other part. Of
+    the paper's 6,792 patches ``train`` lists 4 x 5,434 = 21,736; ``all`` with four rotations lists
+    27,168 (it prints 27,170). ``mmrs.RotateAsListed`` in the pipeline turns them.
 
     Layout: ``img_dir/*.tif`` and ``ann_dir/*.tif``; ``data_prefix`` names the folders. The images
     have 3 or 4 bands (red, green, blue, near infrared), 8 or 16 bits: `mmrs.LoadRaster`.
