@@ -75,7 +75,8 @@ def load_matching_weights(
         raise CheckpointError(
             f"none of its {len(source)} tensors has the name and shape of one of {name}",
             where=checkpoint,
-            fix="use weights of ResNet-50, or init_cfg=None to start from random ones",
+            fix="use weights of ResNet-50, or start from random ones: "
+            "--cfg-options model.backbone.init_cfg=None",
         )
     with torch.no_grad():
         for key in found.loaded:
@@ -101,7 +102,8 @@ def _read(checkpoint: str, map_location: str) -> Mapping:
             f"the weights cannot be downloaded ({getattr(error, 'reason', error)})",
             where=checkpoint,
             fix=f"put the file into {folder} under the name that it has on its server, name a "
-            "local file, or set init_cfg=None to start from random weights",
+            "local file, or start from random weights: "
+            "--cfg-options model.backbone.init_cfg=None",
         ) from error
 
 

@@ -85,7 +85,8 @@ class MSFM(BaseModule):
                 f"the maps that arrive have {found} channels, but in_channels is "
                 f"{self.in_channels}",
                 where="MSFM.in_channels",
-                fix=f"set in_channels={found}, and one of out_channels for each skip",
+                fix=f"set in_channels={found}, and give out_channels at least {len(found) - 1} "
+                "numbers",
             )
         *skips, x = inputs
         outputs = []

@@ -112,6 +112,7 @@ def test_wrong_numbers_of_levels_are_refused(arguments, message):
 
 def test_other_maps_than_announced_are_refused_in_one_line():
     neck = MSFM(IN, OUT)
-    for inputs in (maps()[1:], maps(channels=(2, 3, 4, 6))):
-        with pytest.raises(ConfigError, match=r"but in_channels is \(2, 3, 4, 5\). Fix: set"):
+    for inputs, least in ((maps()[1:], 2), (maps(channels=(2, 3, 4, 6)), 3)):
+        rule = rf"but in_channels is \(2, 3, 4, 5\). Fix: set .* out_channels at least {least} num"
+        with pytest.raises(ConfigError, match=rule):
             neck(inputs)
