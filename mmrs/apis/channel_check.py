@@ -52,11 +52,9 @@ def run_contract(
         print_log(f"no channel contract: {error}", "current")
         return None
     for leaf in leaf_datasets(dataset):
-        if not hasattr(leaf, "get_data_info"):
-            continue
-        found = contract_of_dataset(leaf, stated)
-        if found is not None:
-            return stated.filled_by(found)
+        if hasattr(leaf, "get_data_info"):
+            found = contract_of_dataset(leaf, stated)
+            stated = stated if found is None else stated.filled_by(found)
     return stated
 
 

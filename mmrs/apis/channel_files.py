@@ -98,7 +98,8 @@ def contract_of_dataset(
         None where no image is a raster on the file system.
 
     Raises:
-        DataError: An image does not hold the bands or the type that the config says.
+        DataError: An image does not hold the bands or the type that the config says, or that the
+            first image has.
     """
     is_raster = hasattr(dataset, "num_rasters")
     count = dataset.num_rasters if is_raster else len(dataset)
@@ -113,7 +114,9 @@ def contract_of_dataset(
             continue  # the loading step tells it better
         with raster:
             found.append(contract_of_raster(raster))
-            check_same_bands(expected, found[-1], where=path)
+        check_same_bands(expected, found[-1], where=path)
+        # one scaling cannot fit two types: what the first image holds, the others must
+        expected = expected.filled_by(found[0])
     if not found:
         return None
     sizes = [contract.gsd_m for contract in found if contract.gsd_m is not None]

@@ -13,17 +13,12 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from mmrs.apis.channel_contract import (
-    ChannelContract,
-    check_same_bands,
-    gsd_warning,
-    name_warning,
-)
-from mmrs.apis.channel_files import contract_of_raster, open_image
+from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.progress import progress_bar
+from mmrs.apis.scene_input import open_scene, read_window
 from mmrs.apis.window_model import Size, WindowModel, half, load_window_model
-from mmrs.errors import ConfigError, DataError, OutputError
+from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.blending import BandAccumulator, BlendKind, best_class
 from mmrs.geo.class_map import write_class_map
 from mmrs.geo.palette import NODATA_LABEL
@@ -110,7 +105,10 @@ def predict_scene(
     if batch_size < 1:
         raise ConfigError(f"batch size must be >= 1, got {batch_size}")
     _check_outputs(Path(image), out, overlay)
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), _open_scene(image, model, resample) as raster:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB),
+        open_scene(image, model.contract, resample=resample) as raster,
+    ):
         if raster.georeference.is_missing:
             logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
         try:
@@ -163,38 +161,6 @@ def blended_rows(
         progress(len(plan), len(plan))  # the last windows may have held nothing
 
 
-def _open_scene(image: str | Path, model: WindowModel, resample: bool) -> Raster:
-    """Open the bands that a model takes, at the pixel size that it takes.
-
-    Raises:
-        DataError: The image holds other bands or another type; nothing is cast in silence.
-        ConfigError: Nothing says at which pixel size the model was trained.
-    """
-    raster = open_image(image, model.contract)
-    try:
-        found = contract_of_raster(raster)
-        check_same_bands(model.contract, found, where=image)
-    except DataError:
-        raster.close()
-        raise
-    named = name_warning(model.contract, found)
-    if named is not None:
-        logger.warning("warning: %s: %s", image, named)
-    if not resample:
-        told = gsd_warning(model.contract, found)
-        if told is not None:
-            logger.warning("warning: %s: %s; --resample brings the image to that", image, told)
-        return raster
-    raster.close()
-    if model.contract.gsd_m is None:
-        raise ConfigError(
-            "the checkpoint does not say at which ground sampling distance it was trained",
-            where="--resample",
-            fix="train with this version of mmrs on georeferenced images, or leave --resample out",
-        )
-    return ResampledRaster(image, gsd_m=model.contract.gsd_m, bands=raster.bands)
-
-
 def decide(scores: NDArray[np.float32], threshold: float | None) -> NDArray[np.uint8]:
     """Probabilities (K, H, W) -> class indices (H, W), see ``WindowModel.threshold``."""
     if threshold is None:
@@ -245,22 +211,8 @@ def _read_batches(
     )
     while chosen := list(islice(holding, batch_size)):
         windows = [window for _, window in chosen]
-        pixels = np.stack([_read_filled(raster, window, contract) for window in windows])
+        pixels = np.stack([read_window(raster, window, contract) for window in windows])
         yield chosen[-1][0] + 1, windows, pixels
-
-
-def _read_filled(raster: Raster, window: Window, contract: ChannelContract) -> NDArray[Any]:
-    """Pixels of a window; those without data as they were in training, and never NaN."""
-    pixels = raster.read(window)
-    gaps_matter = contract.fills_gaps or pixels.dtype.kind == "f"
-    if not raster.has_invalid or not gaps_matter:
-        return pixels
-    gaps = ~raster.read_valid(window)
-    if pixels.dtype.kind == "f":
-        gaps |= ~np.isfinite(pixels).all(axis=-1)
-    # what scaling turns into 0
-    pixels[gaps] = 0 if contract.scaling is None else contract.scaling.offset
-    return pixels
 
 
 def _check_outputs(image: Path, out: str | Path, overlay: str | Path | None) -> None:

@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from mmrs.apis.channel_contract import META_KEY
 from mmrs.apis.predict import predict_file
+from mmrs.apis.scene_input import open_scene
 from mmrs.apis.test import test as evaluate
 from mmrs.apis.train import train
 from mmrs.errors import CheckpointError, ConfigError, DataError
@@ -141,9 +142,7 @@ def test_scenes_of_other_bands_or_types_are_refused(run, bands: int, dtype: str)
 
 
 def _open(scene: Path, run) -> None:
-    from mmrs.apis.predict import _open_scene
-
-    _open_scene(scene, _model(run), resample=False).close()
+    open_scene(scene, _model(run).contract, resample=False).close()
 
 
 _MODELS: dict = {}
@@ -237,3 +236,41 @@ def test_opencv_never_casts_in_train_and_test(tmp_path: Path, tool: str) -> None
             train(config, work_dir=tmp_path / "w2")
         else:
             evaluate(config, checkpoint, work_dir=tmp_path / "w2")
+
+
+def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
+    from mmrs.apis.channel_contract import ChannelContract
+    from mmrs.apis.scene_input import read_window
+    from mmrs.geo.scaling import BandScaling
+
+    scene = write_scene(tmp_path / "a.tif", size=(10, 8))
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.nodata = 9999
+        pixels = dataset.read()
+        pixels[:, 2:5, 1:4] = 9999
+        dataset.write(pixels)
+    scaling = BandScaling("meanstd", (500.5,) * 4, (100.0,) * 4, clip=False)
+    with open_scene(scene, ChannelContract(4), resample=False) as raster:
+        # without a word of the contract's, a byte or an integer is left as it is
+        assert (read_window(raster, raster.full, ChannelContract(4))[2:5, 1:4] == 9999).all()
+        filled = ChannelContract(4, scaling=scaling, fills_gaps=True)
+        found = scaling(read_window(raster, raster.full, filled))
+        plain = read_window(raster, raster.full, ChannelContract(4, fills_gaps=True))
+    assert (found[2:5, 1:4] == 0).all() and (plain[2:5, 1:4] == 0).all()
+    np.testing.assert_array_equal(plain[5:], np.moveaxis(pixels, 0, -1)[5:])
+
+
+def test_a_data_set_of_two_types_is_refused(tmp_path: Path) -> None:
+    from mmrs.apis.channel_contract import ChannelContract
+    from mmrs.apis.channel_files import contract_of_dataset
+
+    paths = [write_scene(tmp_path / f"{i}.tif", dtype=d) for i, d in enumerate(("uint16", "int16"))]
+
+    class Files(list):
+        def get_data_info(self, index: int) -> dict:
+            return {"img_path": str(self[index])}
+
+    assert contract_of_dataset(Files(paths[:1]), ChannelContract(4)).dtype == "uint16"
+    with pytest.raises(DataError, match=r"1\.tif: .* of int16 found, 4 bands of uint16 expected"):
+        contract_of_dataset(Files(paths), ChannelContract(4))
+    assert contract_of_dataset(Files(["s3://a.tif"]), ChannelContract(4)) is None

@@ -1,0 +1,74 @@
+"""A scene as a model takes it: its bands, its pixel size, gaps as they were in training."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrs.apis.channel_contract import ChannelContract, check_same_bands, gsd_warning, name_warning
+from mmrs.apis.channel_files import contract_of_raster, open_image
+from mmrs.errors import ConfigError, DataError
+from mmrs.geo.raster import Raster
+from mmrs.geo.resampled import ResampledRaster
+from mmrs.geo.windows import Window
+
+logger = logging.getLogger(__name__)
+
+
+def open_scene(image: str | Path, contract: ChannelContract, *, resample: bool) -> Raster:
+    """Open the bands that a model takes, at the pixel size that it takes.
+
+    Args:
+        image: The scene.
+        contract: The model's.
+        resample: Bring the scene to the model's ground sampling distance, instead of warning that
+            it has another.
+
+    Raises:
+        DataError: The image holds other bands or another type; nothing is cast in silence.
+        ConfigError: Nothing says at which pixel size the model was trained.
+    """
+    raster = open_image(image, contract)
+    try:
+        found = contract_of_raster(raster)
+        check_same_bands(contract, found, where=image)
+    except DataError:
+        raster.close()
+        raise
+    named = name_warning(contract, found)
+    if named is not None:
+        logger.warning("warning: %s: %s", image, named)
+    if not resample:
+        told = gsd_warning(contract, found)
+        if told is not None:
+            logger.warning("warning: %s: %s; --resample brings the image to that", image, told)
+        return raster
+    raster.close()
+    if contract.gsd_m is None:
+        raise ConfigError(
+            "the checkpoint does not say at which ground sampling distance it was trained",
+            where="--resample",
+            fix="train with this version of mmrs on georeferenced images, or leave --resample out",
+        )
+    return ResampledRaster(image, gsd_m=contract.gsd_m, bands=raster.bands)
+
+
+def read_window(raster: Raster, window: Window, contract: ChannelContract) -> NDArray[Any]:
+    """Pixels of a window; those without data as they were in training, and never NaN."""
+    pixels = raster.read(window)
+    gaps_matter = contract.fills_gaps or pixels.dtype.kind == "f"
+    if not raster.has_invalid or not gaps_matter:
+        return pixels
+    gaps = ~raster.read_valid(window)
+    if pixels.dtype.kind == "f":
+        gaps |= ~np.isfinite(pixels).all(axis=-1)
+    if contract.scaling is None:
+        pixels[gaps] = 0
+    elif gaps.any():
+        pixels = pixels.astype(np.float32)  # the offset need not be a whole number
+        pixels[gaps] = contract.scaling.offset  # which becomes 0
+    return pixels
