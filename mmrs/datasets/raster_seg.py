@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from affine import Affine
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from numpy.typing import NDArray
 
+from mmrs.datasets.raster_areas import areas_in_pixels, covered
 from mmrs.datasets.raster_files import Patterns, find_files, pair_files
 from mmrs.datasets.raster_labels import RasterLabels
 from mmrs.datasets.raster_scaling import default_cache_dir, make_scaling
@@ -31,8 +31,7 @@ from mmrs.geo.frequency_index import (
     cached_frequency_index,
     fingerprint,
 )
-from mmrs.geo.raster import Raster, to_coordinates, window_transform
-from mmrs.geo.rasterize import Polygons, read_polygons
+from mmrs.geo.raster import Raster, window_transform
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
 from mmrs.registry import DATASETS
@@ -216,7 +215,11 @@ class RasterSegDataset(BaseSegDataset):
         self.num_rasters = super().__len__()
         infos = self.raster_infos()
         self._shapes = [info["raster_shape"] for info in infos]
-        self._areas = None if self.area is None else self._find_areas(infos)
+        self._areas = (
+            None
+            if self.area is None
+            else areas_in_pixels(self.area, self.data_root, self.reader, infos)
+        )
         options = {key: value for key, value in self.sampler_options.items() if key != "type"}
         size = options.pop("size")
         kind = self.sampler_options["type"]
@@ -262,26 +265,6 @@ class RasterSegDataset(BaseSegDataset):
                 "current",
                 logging.WARNING,
             )
-
-    def _find_areas(self, infos: Sequence[dict]) -> list[Any]:
-        """The area in pixels of each raster, cut at its edges; those without any are refused."""
-        polygons = None
-        if isinstance(self.area, str):
-            polygons = read_polygons(Path(self.data_root or "", self.area))
-        elif len(self.area) != 4:
-            raise ConfigError(
-                f"{list(self.area)} is neither a file nor (left, bottom, right, top)",
-                where="RasterSegDataset.area",
-                fix="give a file of polygons, or four coordinates",
-            )
-        areas = [_area_in_pixels(self.area, polygons, self.reader, info) for info in infos]
-        if not any(area.area > 0 for area in areas):
-            raise DataError(
-                f"no image meets the area ({len(areas)} looked at)",
-                where="RasterSegDataset.area",
-                fix="check the area's coordinates and CRS",
-            )
-        return areas
 
     # samples ------------------------------------------------------------------------------------
 
@@ -347,7 +330,7 @@ class RasterSegDataset(BaseSegDataset):
             Path(info["seg_map_path"]), Path(info["img_path"]), window
         )
         if self._areas is not None:
-            labels[~_covered(self._areas[info["raster_index"]], window)] = self.ignore_index
+            labels[~covered(self._areas[info["raster_index"]], window)] = self.ignore_index
         if "own_part" in info:
             rows, cols = (slice(*part) for part in info["own_part"])
             own = np.zeros(labels.shape, dtype=bool)
@@ -449,37 +432,3 @@ def _moved(transform: Sequence[float] | None, window: Window) -> tuple[float, ..
     if transform is None:
         return None
     return tuple(window_transform(Affine(*transform), window))[:6]
-
-
-def _area_in_pixels(
-    area: Any, polygons: Polygons | None, reader: WindowReader, info: Mapping[str, Any]
-) -> Any:
-    """The area in pixels of a raster, (x, y) = (column, row), cut at its edges."""
-    raster = reader.raster(info["img_path"])
-    to_pixel = ~(raster.georeference.transform or Affine.identity())
-    if polygons is None:
-        shape = shapely.box(*area)
-    else:
-        if raster.georeference.crs is None:
-            raise DataError(
-                "it has no CRS, so the area cannot be placed on it",
-                where=raster.path,
-                fix="give it one (gdal_edit.py -a_srs), or give the area as four pixel numbers",
-            )
-        moved = polygons.to_crs(raster.georeference.crs)
-        shape = shapely.union_all(shapely.make_valid(moved.geometries))
-    shape = shapely.transform(
-        shape, lambda points: np.column_stack(to_coordinates(to_pixel, points[:, 0], points[:, 1]))
-    )
-    return shapely.intersection(shape, shapely.box(0, 0, raster.width, raster.height))
-
-
-def _covered(area: Any, window: Window) -> NDArray[np.bool_]:
-    """Which pixels of a window have their centre in an area of pixels."""
-    box = shapely.box(window.col, window.row, window.col + window.width, window.row + window.height)
-    if shapely.covers(area, box):
-        return np.ones((window.height, window.width), dtype=bool)
-    cols = window.col + 0.5 + np.arange(window.width)
-    rows = window.row + 0.5 + np.arange(window.height)
-    shapely.prepare(area)
-    return np.asarray(shapely.contains_xy(area, *np.meshgrid(cols, rows)))

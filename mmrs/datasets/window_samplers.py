@@ -208,7 +208,8 @@ def sample_generator(seed: int | None, index: int) -> np.random.Generator:
 
     worker = torch.utils.data.get_worker_info()
     lots = np.random.randint(2**32, size=2, dtype=np.uint32).tolist()
-    return np.random.default_rng((*lots, 0 if worker is None else worker.seed))
+    # the index, because processes without workers may all have one seed
+    return np.random.default_rng((*lots, 0 if worker is None else worker.seed, index))
 
 
 SAMPLERS: dict[str, Callable] = {
