@@ -13,6 +13,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class SourceFile:
         stamp: Changes with the content: checksum of the archive, or time of the last change.
         path: The file, or the zip that holds it.
         member: Its name inside that zip; None for a plain file.
+        where: What messages call it: its path, archives counting as folders.
     """
 
     name: str
@@ -54,6 +56,7 @@ class SourceFile:
     stamp: str
     path: Path
     member: str | None = None
+    where: str = ""
 
     @property
     def basename(self) -> str:
@@ -142,7 +145,7 @@ def fetch(file: SourceFile, scratch: str | Path) -> Iterator[Path]:
         return
     target = _fresh(Path(scratch), file.suffix)
     try:
-        where = f"{file.path} ({file.member})"
+        where = file.where
         with reading(where):
             archive = _open_zip(str(file.path), os.stat(file.path).st_mtime_ns)
             stream = archive.open(file.member)
@@ -181,7 +184,7 @@ class _Survey:
             return
         status = path.stat()
         stamp = f"mtime {status.st_mtime_ns}"
-        self.files.append(SourceFile(name, status.st_size, stamp, path))
+        self.files.append(SourceFile(name, status.st_size, stamp, path, where=str(path)))
 
     def archive(self, path: Path, prefix: str, where: str) -> None:
         with reading(where):
@@ -215,11 +218,13 @@ class _Survey:
             name = prefix + tidy_name(member.filename)
             if _LITTER.search(name):
                 continue
+            inside = f"{where}/{tidy_name(member.filename)}"
             if not is_archive(name):
                 stamp = f"crc32 {member.CRC:08x}"
-                self.files.append(SourceFile(name, member.file_size, stamp, path, member.filename))
+                self.files.append(
+                    SourceFile(name, member.file_size, stamp, path, member.filename, inside)
+                )
             elif self.open_archive(name):
-                inside = f"{where} ({member.filename})"
                 self.room(member.file_size, inside)
                 target = _fresh(self.scratch, ".zip")
                 with (
@@ -257,17 +262,13 @@ class _Survey:
                     continue
                 ending = _ARCHIVE.search(name) or re.search(r"\.\w{1,8}$", name)
                 target = folder / f"{index}{ending.group().lower() if ending else ''}"
-                _copy(stream, target, member.size, f"{where} ({member.name})")
-                self.found_unpacked(target, name, member)
-
-    def found_unpacked(self, target: Path, name: str, member: tarfile.TarInfo) -> None:
-        if is_archive(name):
-            if self.open_archive(name):
-                self.archive(target, f"{name}/", name)
-            return
-        # the unpacked copy is new each time; the archive's own time is not
-        stamp = f"mtime {int(member.mtime)}"
-        self.files.append(SourceFile(name, member.size, stamp, target))
+                inside = f"{where}/{tidy_name(member.name)}"
+                checksum = _copy(stream, target, member.size, inside)
+                if not is_archive(name):
+                    stamp = f"crc32 {checksum:08x}"
+                    self.files.append(SourceFile(name, member.size, stamp, target, where=inside))
+                elif self.open_archive(name):
+                    self.archive(target, f"{name}/", inside)
 
     def room(self, size: int, where: str) -> None:
         """Refuse before writing what the disk cannot hold."""
@@ -289,9 +290,13 @@ def _open_zip(path: str, changed_ns: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _copy(stream: IO[bytes], target: Path, size: int, where: str) -> None:
-    """Write a stream that must hold exactly ``size`` bytes; an error removes what was written."""
-    written = 0
+def _copy(stream: IO[bytes], target: Path, size: int, where: str) -> int:
+    """Write a stream that must hold exactly ``size`` bytes; an error removes what was written.
+
+    Returns:
+        Its CRC-32.
+    """
+    written, checksum = 0, 0
     try:
         with open(target, "wb") as out:
             while True:
@@ -300,6 +305,7 @@ def _copy(stream: IO[bytes], target: Path, size: int, where: str) -> None:
                 if not chunk:
                     break
                 written += len(chunk)
+                checksum = zlib.crc32(chunk, checksum)
                 if written > size:
                     refuse(f"holds more than the {size} bytes that its index says", where)
                 out.write(chunk)
@@ -318,6 +324,7 @@ def _copy(stream: IO[bytes], target: Path, size: int, where: str) -> None:
             where=where,
             fix="the archive is damaged; fetch it again",
         )
+    return checksum
 
 
 def _fresh(scratch: Path, suffix: str) -> Path:

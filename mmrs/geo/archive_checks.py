@@ -104,7 +104,7 @@ def check_name(name: str, where: str) -> None:
         refuse(f"member {name!r} has an absolute path", where)
     if ".." in slashed.split("/"):
         refuse(f"member {name!r} leads out of the archive", where)
-    if "\0" in name:
+    if "\0" in name or not name:
         refuse(f"member {name!r} has no proper name", where)
 
 

@@ -91,7 +91,7 @@ class _Image:
             self.path = stack.enter_context(fetch(self.job.image, self._scratch))
             self._files.append(("image", self.job.image, self.path))
             self.raster = stack.enter_context(
-                _named_raster(self.path, self.job.image.name, self.job.bands)
+                _named_raster(self.path, self.job.image.where, self.job.bands)
             )
             # pictures with a palette are read as the colours that they show
             self._table = read_colour_table(self.raster)
@@ -99,8 +99,8 @@ class _Image:
             for index, file in enumerate(self.job.stack):
                 path = stack.enter_context(fetch(file, self._scratch))
                 self._files.append((f"stack:{index}", file, path))
-                extra = stack.enter_context(_named_raster(path, file.name))
-                self._check_stacked(extra, file.name)
+                extra = stack.enter_context(_named_raster(path, file.where))
+                self._check_stacked(extra, file.where)
                 self.extra.append(extra)
             self._stack = stack.pop_all()
         self.height, self.width = self.raster.height, self.raster.width
@@ -164,9 +164,9 @@ class _Labels:
             else:
                 self._path = stack.enter_context(fetch(source, self._scratch))
                 self.file = stack.enter_context(
-                    _named_labels(self._path, self._job.rule, source.name)
+                    _named_labels(self._path, self._job.rule, source.where)
                 )
-                self._check_grid(self.file, source.name)
+                self._check_grid(self.file, source.where)
             self._stack = stack.pop_all()
         return self
 
@@ -201,7 +201,7 @@ class _Labels:
         if place.crs is None or place.transform is None:
             raise DataError(
                 "has no CRS or no grid, so polygons cannot be placed on it",
-                where=self._job.image.name,
+                where=self._job.image.where,
                 fix="give it its georeference (gdal_edit.py -a_srs ... -a_ullr ...)",
             )
         polygons = _cached_polygons(source, os.stat(source.path).st_mtime_ns)

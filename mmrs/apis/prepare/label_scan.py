@@ -107,10 +107,10 @@ def scan_labels(pairs: Sequence[Pair], options: Options) -> LabelScan:
                     raise
                 scan.skipped[pair.image.name] = str(error)
                 continue
-            kinds.setdefault(kind, pair.image.name)
+            kinds.setdefault(kind, pair.image.where)
             show(index + 1, len(pairs))
     if not kinds:
-        raise DataError("no pair can be used", where=pairs[0].image.name if pairs else None)
+        raise DataError("no pair can be used", where=pairs[0].image.where if pairs else None)
     if len(kinds) > 1:
         (first, one), (second, other) = list(kinds.items())[:2]
         raise DataError(
@@ -129,7 +129,7 @@ def _look(pair: Pair, scan: LabelScan, options: Options, scratch: Path) -> tuple
         if options.bands and max(options.bands) > image.count:
             raise DataError(
                 f"band {max(options.bands)} is asked for, and it has {image.count}",
-                where=pair.image.name,
+                where=pair.image.where,
                 fix="choose other --bands",
             )
         count = len(options.bands) if options.bands else image.count
@@ -137,9 +137,9 @@ def _look(pair: Pair, scan: LabelScan, options: Options, scratch: Path) -> tuple
             count = 3
         kind = (count, image.dtype)
     if pair.label is not None:
-        scan.first_label = scan.first_label or pair.label.name
+        scan.first_label = scan.first_label or pair.label.where
         with fetch(pair.label, scratch) as path, _opened(path, pair.label) as label:
-            _look_at_label(label, pair.label.name, scan, options)
+            _look_at_label(label, pair.label.where, scan, options)
     return kind
 
 
@@ -160,10 +160,10 @@ def _look_at_label(label: Raster, name: str, scan: LabelScan, options: Options) 
 
 
 def _opened(path: Path, file: SourceFile) -> Raster:
-    check_png(path, name=file.name)
+    check_png(path, name=file.where)
     try:
         raster = Raster(path)
     except DataError as error:
-        raise type(error)(error.what, where=file.name, fix=error.fix) from error
-    check_block(raster, file.name)
+        raise type(error)(error.what, where=file.where, fix=error.fix) from error
+    check_block(raster, file.where)
     return raster

@@ -113,12 +113,12 @@ def _table(files: Sequence[SourceFile], version: str, source: Path) -> list[dict
         names = [entry["readable"] for entry in labels]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(
-            f"is no table of classes ({error})", where=file.name, fix="fetch the archive again"
+            f"is no table of classes ({error})", where=file.where, fix="fetch the archive again"
         ) from error
     if len(names) != _NUM_CLASSES[version]:
         raise DataError(
             f"names {len(names)} classes, and {version} has {_NUM_CLASSES[version]}",
-            where=file.name,
+            where=file.where,
             fix="choose the --version of the archive",
         )
     return list(labels)
