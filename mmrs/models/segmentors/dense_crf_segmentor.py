@@ -8,8 +8,14 @@ import torch
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from torch import Tensor
 
+from mmrs.errors import ConfigError
 from mmrs.ops.crf import CRFOptions, dense_crf, tiled_dense_crf
 from mmrs.registry import MODELS
+
+# beyond them colours are not those of 8 bits, and nothing is like anything else; a sigma that
+# was set larger allows for more
+_MAX_COLOR = 1000
+_MAX_COLOR_IN_SIGMAS = 75
 
 
 class DenseCRFMixin:
@@ -34,6 +40,8 @@ class DenseCRFMixin:
 
     Raises:
         ValueError: an option is unknown or out of range.
+        ConfigError: colours reach far beyond 255, so that ``crf_color_scale`` does not fit them;
+            told when an image is predicted.
 
     Source: see `mmrs.ops.crf.dense_crf`.
     """
@@ -93,7 +101,9 @@ class DenseCRFMixin:
         else:
             probabilities = logits.softmax(1)
         valid = _inside(probabilities, batch_img_metas)
-        refined = self._apply_crf(probabilities, self._colors(inputs), valid)
+        colors = self._colors(inputs)
+        self._check_reach(colors, valid)
+        refined = self._apply_crf(probabilities, colors, valid)
         # a probability that left float32's range still has a finite logarithm
         scores = refined.clamp_min(torch.finfo(torch.float32).tiny).log()
         return scores[:, 1:] - scores[:, :1] if is_binary else scores
@@ -122,6 +132,33 @@ class DenseCRFMixin:
                 raise ValueError(f"crf_bands must be among {num_bands} bands, got {self.crf_bands}")
             pixels = pixels[:, self.crf_bands]
         return pixels * self.crf_color_scale
+
+    def _check_reach(self, colors: Tensor, valid: Tensor) -> None:
+        if not colors.shape[1] or self.crf.get("bilateral_weight") == 0:
+            return
+        sigma = self.crf.get("bilateral_color_sigma", 0)
+        reach = _reach(colors, valid)
+        # NaN and infinity are no matter of the scale: `dense_crf` tells them
+        if max(_MAX_COLOR, _MAX_COLOR_IN_SIGMAS * sigma) < reach < float("inf"):
+            largest = round(reach / self.crf_color_scale)
+            raise ConfigError(
+                f"colours reach {reach:.0f} with crf_color_scale={self.crf_color_scale:g}, but "
+                "the colour sigma is made for 0 to 255",
+                where="model.crf_color_scale",
+                fix=f"set crf_color_scale=255/{largest}, or 255 by the largest value that the "
+                "sensor gives, such as 255/2047 for 11 bits",
+            )
+
+
+def _reach(colors: Tensor, valid: Tensor) -> float:
+    """The largest absolute value of the valid pixels, what fills gaps left out."""
+    size = torch.where(valid, colors.abs().amax(1), 0)
+    farthest = size.amax((1, 2), keepdim=True)
+    # -9999 or 65535 where there is no data: the same in all bands, and beyond all colours; but
+    # for the rounding of normalising and undoing it
+    spread = colors.amax(1) - colors.amin(1)
+    is_gap = (spread <= 1e-3 * size) & (size >= 0.999 * farthest)
+    return size.masked_fill(is_gap, 0).max().item()
 
 
 def _inside(probabilities: Tensor, batch_img_metas: Sequence[Mapping]) -> Tensor:

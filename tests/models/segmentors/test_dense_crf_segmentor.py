@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmrs.errors import ConfigError
 from mmrs.ops.crf import dense_crf, tiled_dense_crf
 
 MEAN, STD = [120.0, 110.0, 100.0], [50.0, 60.0, 70.0]
@@ -259,6 +260,62 @@ def test_confident_networks_stay_finite():
 def test_bad_options_are_told_when_the_model_is_built(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+def predict(model: nn.Module, *images: Tensor) -> list:
+    with torch.no_grad():
+        return model.test_step(batch_of(*images))
+
+
+@pytest.mark.parametrize("bits", [11, 12, 16])
+def test_colours_beyond_the_scale_are_told_with_the_scale_to_set(bits):
+    image = make_image() / 255 * (2**bits - 1)
+    image[:, 0, 0] = torch.tensor([0, 0, 2.0**bits - 1])
+    with pytest.raises(ConfigError) as caught:
+        predict(build(), make_image(), image)
+    told = str(caught.value)
+    assert told.startswith(f"model.crf_color_scale: colours reach {2**bits - 1} with ")
+    assert f"Fix: set crf_color_scale=255/{2**bits - 1}," in told and "\n" not in told
+    predict(build(crf_color_scale=255 / (2**bits - 1)), make_image(), image)
+    # a scale that is set and too large: the mend speaks of the values of the file
+    with pytest.raises(ConfigError, match=f"set crf_color_scale=255/{2**bits - 1},"):
+        predict(build(crf_color_scale=0.9), image)
+
+
+def test_colours_up_to_the_bound_or_of_no_account_are_taken():
+    image = make_image() * 8
+    image[:, 0, 0] = torch.tensor([0, 0, 2047.0])
+    for crf in ({"bilateral_color_sigma": 104.0}, {"bilateral_weight": 0.0}):
+        predict(build(crf=crf), image)
+    predict(build(crf_bands=(0, 1)), torch.cat([make_image()[:2], image[2:]]))
+    predict(build(), make_image() * 3.9)
+    with pytest.raises(ConfigError, match="colours reach 2047"):
+        predict(build(crf={"bilateral_color_sigma": 26.0}), image)
+
+
+@pytest.mark.parametrize(("fill", "bits"), [(-9999.0, 8), (65535.0, 11)])
+def test_what_fills_gaps_is_no_colour(fill, bits):
+    scale = 255 / (2**bits - 1)
+    image = make_image() / scale
+    image[:, :3] = fill
+    predict(build(crf_color_scale=scale), image)
+    image[0, 8, 8] = 5000 / scale
+    with pytest.raises(ConfigError, match="colours reach 5000"):
+        predict(build(crf_color_scale=scale), image)
+
+
+def test_padding_is_no_colour():
+    model = build()
+    model.data_preprocessor.pad_val = 1e4
+    predict(model, make_image(13, 18))
+
+
+def test_values_that_are_not_finite_are_told_as_such():
+    image = make_image()
+    for value in (torch.nan, torch.inf):
+        image[0, 3, 3] = value
+        with pytest.raises(ValueError, match="must be finite"):
+            predict(build(), image)
 
 
 def test_bands_that_the_input_lacks_are_told_in_one_line():
