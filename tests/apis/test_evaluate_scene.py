@@ -40,9 +40,9 @@ def make_ids(seed=0):
     return prediction.astype(np.uint8), label.astype(np.uint8)
 
 
-def write_map(path, ids, *, crs=UTM, transform=GRID, classes=CLASSES):
+def write_map(path, ids, *, crs=UTM, transform=GRID, classes=CLASSES, palette=PALETTE):
     place = Georeference(crs=crs, transform=transform)
-    options = {"classes": classes, "palette": PALETTE[: len(classes)], "georeference": place}
+    options = {"classes": classes, "palette": palette[: len(classes)], "georeference": place}
     with write_class_map(path, height=ids.shape[0], width=ids.shape[1], **options) as writer:
         writer.write_rows(ids)
     return path
@@ -153,6 +153,18 @@ def test_colour_labels_are_read_by_the_map_s_colours(tmp_path):
     write_label(tmp_path / "l.tif", picture)
     with pytest.raises(LabelError, match=r"colour \(1, 2, 3\) at \(row 13, col 17\)"):
         evaluate_scenes([pair], colour_labels=True)
+
+
+def test_black_is_a_label_where_a_class_is_black(tmp_path):
+    prediction, label = make_ids()
+    label[label == 255] = 0
+    palette = [(0, 0, 0), *PALETTE[1:]]
+    picture = np.array(palette, np.uint8)[label].transpose(2, 0, 1)
+    scene_map = write_map(tmp_path / "m.tif", prediction, palette=palette)
+    found = evaluate_scenes(
+        [(scene_map, write_label(tmp_path / "l.tif", picture))], colour_labels=True
+    )
+    np.testing.assert_array_equal(found.scores.matrix, loop_matrix(prediction, label))
 
 
 @pytest.mark.parametrize(

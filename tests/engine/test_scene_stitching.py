@@ -97,6 +97,14 @@ def test_scenes_one_after_the_other_each_on_its_own():
     assert evaluate(stitched, windows[9:]) == evaluate(plain, whole[1:])
 
 
+def test_a_scene_is_counted_and_let_go_when_the_next_one_begins():
+    metric = metrics(stitch=True)[0]
+    for number in range(4):
+        metric.process({}, logit_windows(make_scene(number), number, f"area{number}"))
+        assert len(metric.results) == number, "one result for each past scene"
+    assert metric._windows._stitcher._current.name == "img/area3"
+
+
 def test_the_order_of_the_windows_does_not_matter():
     label = make_scene(5)
     windows = logit_windows(label)
