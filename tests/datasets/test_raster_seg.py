@@ -415,18 +415,18 @@ def test_memory_stays_flat_over_10000_windows(data):
     rng = np.random.default_rng(0)
     (data / "many").mkdir()
     for index in range(20):
-        image = rng.normal(100, 20, (512, 512, 3)).astype(np.float32)
-        options = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
+        image = rng.integers(0, 9, (256, 256, 3), dtype=np.uint8)
+        options = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
         write_tiff(data / "many" / f"{index}.tif", image, nodata=0, **options, **PLACE)
-    write_polygons(data / "l.gpkg", [shapely.box(*_corners(9, 9, 400, 300))], {}, "EPSG:32633")
+    write_polygons(data / "l.gpkg", [shapely.box(*_corners(9, 9, 200, 150))], {}, "EPSG:32633")
     dataset = make(
         data,
         images="many",
         labels="l.gpkg",
         background=0,
-        area=list(_corners(0, 0, 450, 450)),
+        area=list(_corners(0, 0, 240, 240)),
         scaling={"type": "meanstd", "images": "many/0.tif"},
-        window_sampler={"type": "random", "size": 64, "length": 11_000},
+        window_sampler={"type": "random", "size": 32, "length": 11_000},
         max_open_files=4,
     )
     page = os.sysconf("SC_PAGE_SIZE")
