@@ -94,7 +94,7 @@ def config_block(
             name=name,
             part=part,
             batch=4 if is_train else 1,
-            sampler="InfiniteSampler" if is_train else "DefaultSampler",
+            sampler="DefaultSampler",
             shuffle=is_train,
             suffix=image_suffix,
             pipeline="train_pipeline" if is_train else "test_pipeline",

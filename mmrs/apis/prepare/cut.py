@@ -28,6 +28,8 @@ from mmrs.geo.windows import Window, WindowPlan
 
 # One decoded block of a raster: a file that asks for more was made to exhaust memory.
 _MAX_BLOCK_BYTES = 1 << 30
+# 262,144 px squared; a file of some bytes can claim to be larger.
+_MAX_PIXELS = 1 << 36
 
 
 def cut_image(job: ImageJob, root: Path, scratch: Path) -> JobResult:
@@ -48,7 +50,14 @@ def cut_image(job: ImageJob, root: Path, scratch: Path) -> JobResult:
     with ExitStack() as stack:
         image = stack.enter_context(_Image(job, scratch))
         labels = [stack.enter_context(_Labels(job, one, image, scratch)) for one in job.labels]
-        plan = job.tiling.plan(image.height, image.width)
+        try:
+            plan = job.tiling.plan(image.height, image.width)
+        except ValueError as error:
+            raise DataError(
+                f"{image.height} x {image.width} px cannot be cut as asked: {error}",
+                where=job.image.where,
+                fix="choose other --tile, --stride or --tiles-per-side",
+            ) from error
         record: dict[str, Any] = {
             "id": job.id,
             "split": job.split,
@@ -422,7 +431,13 @@ def _named_labels(path: Path, rule: LabelRule, name: str) -> Iterator[LabelFile]
 
 
 def check_block(raster: Raster, name: str) -> None:
-    """Refuse a raster whose blocks alone would fill the memory."""
+    """Refuse a raster whose blocks alone would fill the memory, or whose size is a bomb's."""
+    if raster.height * raster.width > _MAX_PIXELS:
+        raise DataError(
+            f"claims {raster.height} x {raster.width} px, more than {_MAX_PIXELS}",
+            where=name,
+            fix="cut it into several files (gdal_translate -srcwin ...)",
+        )
     height, width = raster.dataset.block_shapes[0]
     size = height * width * raster.count * np.dtype(raster.dtype).itemsize
     if size > _MAX_BLOCK_BYTES:

@@ -120,9 +120,9 @@ class LabelFile:
         return labels
 
     def _check_whole(self, raw: NDArray[Any], found: NDArray[Any], window: Window) -> None:
-        broken = found[found != np.round(found)]  # NaN differs from everything
+        broken = found[~np.isfinite(found) | (found != np.round(found))]
         if broken.size:
-            row, col = np.argwhere(raw != np.round(raw))[0]
+            row, col = np.argwhere(~np.isfinite(raw) | (raw != np.round(raw)))[0]
             raise LabelError(
                 f"value {broken[0]} at (row {window.row + row}, col {window.col + col}) is no id",
                 where=self.name,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from mmengine.config import Config
@@ -18,7 +19,7 @@ from mmrs.apis.prepare.command import parse_label_map, parse_palette
 from mmrs.apis.prepare.options import Options, RunOptions
 from mmrs.apis.prepare.runner import prepare
 from mmrs.errors import DataError, LabelError, MmrsError
-from mmrs.geo.raster import Raster
+from mmrs.geo.raster import Raster, allow_missing_georeference
 from tests.apis.prepare import archives
 from tests.fake_data import make_image, make_labels, read_png
 
@@ -144,6 +145,16 @@ def test_anti_aliased_masks_need_a_threshold(tmp_path: Path) -> None:
             lambda labels: archives.tif(labels + np.float32(0.5)),
             {"classes": ("a", "b", "c")},
             r"masks/t0\.png: value \d\.5 at \(row 0, col 0\) is no id",
+        ),
+        (
+            lambda labels: archives.tif(np.where(labels == 0, np.inf, labels).astype(np.float32)),
+            {"classes": ("a", "b", "c")},
+            r"masks/t0\.png: value inf at \(row \d+, col \d+\) is no id",
+        ),
+        (
+            archives.png,
+            {"tile": 8, "tiles_per_side": 2},
+            r"images/t0\.jpg: 16 x 20 px cannot be cut as asked: count must be >= 3",
         ),
         (lambda labels: archives.png(labels[:-1]), {}, r"masks/t0\.png: label is 15 x 20 but"),
         (lambda labels: b"no picture", {}, r"masks/t0\.png: not a raster that can be read"),
@@ -424,3 +435,25 @@ def test_ignored_colours_are_known_and_no_class(tmp_path: Path) -> None:
     manifest = run(tmp_path / "s", tmp_path / "o", palette=palette)
     assert manifest["unknown_pixels"] == 0
     check_labels(tmp_path / "o", [np.where(one == 0, 255, one - 1) for one in truth])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "block", "told"),
+    [
+        (400_000, 400_000, 512, "claims 400000 x 400000 px, more than 68719476736"),
+        (40_000, 40_000, 39_936, "is stored in blocks of 39936 x 39936 px, 1.5 GiB each"),
+    ],
+)
+def test_a_small_file_that_claims_to_be_huge_is_refused(
+    tmp_path: Path, height: int, width: int, block: int, told: str
+) -> None:
+    path = tmp_path / "s/images/t0.tif"
+    path.parent.mkdir(parents=True)
+    with allow_missing_georeference():
+        rasterio.open(
+            path, "w", driver="GTiff", height=height, width=width, count=1, dtype="uint8",
+            tiled=True, blockxsize=block, blockysize=block, sparse_ok=True, BIGTIFF="YES",
+        ).close()  # fmt: skip
+    archives.write_files(tmp_path / "s", {"masks/t0.png": archives.png(np.zeros((2, 2), np.uint8))})
+    with pytest.raises(DataError, match=f"images/t0.tif: {told}"):
+        run(tmp_path / "s", tmp_path / "o")
