@@ -7,8 +7,8 @@ by `mmrs.geo.window_reader.WindowReader`, as `mmrs.RasterSegDataset` does, with 
 Layouts take turns, window by window. CPU time of this process; ratio = PNG / layout, so more than 1
 is faster than tiles.
 
-Measured (rasterio 1.4.4, GDAL's wheels, two busy cores, --windows 40, one run; an earlier one of the
-same code gave 1.40 for ZSTD and 2.43 for uncompressed tiles):
+Measured (rasterio 1.4.4, GDAL's wheels, two busy cores, --windows 40, one run; an earlier one of
+the same code gave 1.40 for ZSTD and 2.43 for uncompressed tiles):
 
     layout                             CPU ms   ratio  bytes/px
     PNG tiles                            5.15    1.00      1.79

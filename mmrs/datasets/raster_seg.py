@@ -360,10 +360,15 @@ class RasterSegDataset(BaseSegDataset):
         """
         self._need_labels("frequency_index()")
         infos = self.raster_infos()
-        files = sorted({info[key] for info in infos for key in ("img_path", "seg_map_path")})
+        files = {Path(info[key]) for info in infos for key in ("img_path", "seg_map_path")}
+        if isinstance(self.area, str):
+            files.add(Path(self.data_root or "", self.area))
+        # the classes of a Shapefile are in a file of their own
+        files |= {path.with_suffix(".dbf") for path in files if path.suffix.lower() == ".shp"}
         options = [*sorted(self.label_options.items()), self.reduce_zero_label, self.area]
         options += [list(self.sampler_options["size"]), self.metainfo["classes"], "index", 1]
-        kept = self.cache_dir / f"frequency-{fingerprint(files, options)}.npz"
+        name = fingerprint(sorted(filter(Path.is_file, files)), options)
+        kept = self.cache_dir / f"frequency-{name}.npz"
         return cached_frequency_index(kept, lambda: self._count_classes(infos, kept))
 
     def _count_classes(self, infos: Sequence[dict], kept: Path) -> FrequencyIndex:

@@ -447,3 +447,16 @@ def test_unpacked_images_give_the_same_samples(data):
             unpacked.load_sample(index)["img"], plain.load_sample(index)["img"]
         )
     assert len(list((data / "cache").glob("pixels-*.npy"))) == 2
+
+
+def test_counts_are_made_anew_when_classes_or_the_area_change(data):
+    box = [shapely.box(*_corners(0, 0, 20, 20))]
+    options = {"images": "img/a.tif", "labels": "l.shp", "attribute": "id", "background": 0}
+    totals = []
+    for label, right in ((1, 40), (2, 40), (2, 30)):
+        write_polygons(data / "l.shp", box, {"id": [label]}, "EPSG:32633")
+        area = [shapely.box(*_corners(0, 0, right, 40))]
+        write_polygons(data / "area.gpkg", area, {"width": [right]}, "EPSG:32633")
+        dataset = make(data, **options, area="area.gpkg")
+        totals.append(dataset.frequency_index().totals.tolist())
+    assert totals == [[1200, 400, 0], [1200, 0, 400], [800, 0, 400]]
