@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import rasterio
 from mmengine.dataset import Compose
 
 from mmrs.datasets.transforms.check_sample import CheckSample
 from mmrs.errors import DataError, MmrsError
+from mmrs.geo.raster import Raster
 
 
 class GuardedPipeline(Compose):
@@ -131,13 +130,11 @@ def _copy_info(data: dict) -> dict:
 def _raster_kind(path: Any) -> str | None:
     """Return bands and type of a raster that is whole but not 8-bit grey or RGB; None otherwise."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as raster:
-                if raster.count in (1, 3, 4) and raster.dtypes[0] == "uint8":
-                    return None
-                return f"{raster.count} bands of {raster.dtypes[0]}"
-    except (rasterio.errors.RasterioError, TypeError):
+        with Raster(path) as raster:
+            count, dtype = raster.dataset.count, raster.dtype
+            plain = count in (1, 3, 4) and dtype == "uint8"
+            return None if plain else f"{count} bands of {dtype}"
+    except (DataError, TypeError):
         return None
 
 
@@ -155,8 +152,7 @@ def _failure(transform: Callable, error: Exception, info: dict) -> DataError:
             return DataError(
                 f"{name} cannot decode {raster}",
                 where=image,
-                fix="load it by dict(type='mmrs.LoadRaster'), or by another "
-                "imdecode_backend",
+                fix="load it by dict(type='mmrs.LoadRaster'), or by another imdecode_backend",
             )
         return DataError(
             f"cannot be read as an image ({cause})",

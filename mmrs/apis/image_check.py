@@ -15,10 +15,10 @@ from rasterio.enums import ColorInterp
 from mmrs.apis.data_files import head_of, quiet_pillow
 from mmrs.errors import DataError
 from mmrs.geo.checksums import verify_checksums
-from mmrs.geo.raster import Georeference, Raster
+from mmrs.geo.raster import Georeference, Raster, gdal_errors
 from mmrs.geo.windows import Window
 
-_WINDOW_PX = 2_000_000  # decoded at a time, whatever the size of the raster
+_WINDOW_VALUES = 6_000_000  # of all bands, decoded at a time, whatever the size of the raster
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def look_at_image(path: str, *, what: str = "an image") -> ImageFacts:
             fix="fetch it again, or take it out of the data set",
         )
     try:
-        with Raster(path) as raster:
+        with Raster(path) as raster, gdal_errors(raster.path, "its header cannot be read"):
             colours = raster.dataset.colorinterp
             return ImageFacts(
                 height=raster.height,
@@ -204,10 +204,11 @@ def _note_labelled(
 def _windows(raster: Raster) -> Iterator[Window]:
     """Whole blocks, as many as the limit allows, so that each is decoded once."""
     block_height, block_width = raster.dataset.block_shapes[0]
+    pixels = max(1, _WINDOW_VALUES // raster.count)
     width = raster.width
-    if block_width < raster.width and block_height * raster.width > _WINDOW_PX:
-        width = block_width * max(1, _WINDOW_PX // (block_height * block_width))
-    height = block_height * max(1, _WINDOW_PX // (block_height * width))
+    if block_width < raster.width and block_height * raster.width > pixels:
+        width = block_width * max(1, pixels // (block_height * block_width))
+    height = block_height * max(1, pixels // (block_height * width))
     for row in range(0, raster.height, height):
         for col in range(0, raster.width, width):
             yield Window(row, col, min(height, raster.height - row), min(width, raster.width - col))

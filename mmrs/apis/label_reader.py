@@ -19,6 +19,7 @@ from mmrs.errors import DataError, LabelError, MmrsError
 from mmrs.geo.raster import Raster
 from mmrs.label_check import check_label_shape, check_labels
 
+WHOLE_PX = 1 << 28  # a label of more is not read at once
 # Transforms of these packages never change what a label id means (``maps_labels`` ones aside).
 _KNOWN_PACKAGES = ("mmcv", "mmengine", "mmrs", "mmseg")
 
@@ -203,6 +204,8 @@ def _read_raw(path: str) -> NDArray | None:
     except Exception:  # not Pillow's, whose decoders raise what they like: GDAL may know it
         try:
             with Raster(path) as raster:
+                if raster.height * raster.width * raster.count > WHOLE_PX:
+                    return None
                 array = raster.read()
         except MmrsError:
             return None  # the loading step tells whether it is readable

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmrs.apis.findings import Finding
 from mmrs.apis.image_check import Decoded, ImageFacts, decode_image, look_at_image
-from mmrs.apis.label_reader import LabelFacts, LabelReader, reads_labels
+from mmrs.apis.label_reader import WHOLE_PX, LabelFacts, LabelReader, reads_labels
 from mmrs.apis.raster_label_reader import RasterLabelReader, is_windowed
 from mmrs.errors import DataError, MmrsError
 from mmrs.geo.checksums import verify_checksums
@@ -107,6 +107,8 @@ class PairChecker:
                 fix="give image and label the same size",
             )
             result.findings.append(Finding("size", "error", error))
+            if facts.height * facts.width > WHOLE_PX:
+                return  # a damaged header, or too much to be read whole
         elif image is not None:
             result.findings += _place_findings(result.info["img_path"], image, path, facts)
         if self.reader.steps:

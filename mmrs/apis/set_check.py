@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ class SetCheck:
     def _pipeline(self) -> Iterator[Finding]:
         """Run the whole pipeline on one image of each kind."""
         for result in self._kinds.values():
-            if result.has_error:
+            if result.has_error or self._lacks_label(result):
                 continue
             try:
                 packed = self._packed(result.info)
@@ -168,6 +169,11 @@ class SetCheck:
                 self._packed(self.pairs[0])
             except MmrsError as error:
                 yield Finding("pipeline", "error", error)
+
+    def _lacks_label(self, result: PairResult) -> bool:
+        """Whether its label is not there, which is told as such."""
+        path = result.info.get("seg_map_path")
+        return self.checker.reads_labels and isinstance(path, str) and not os.path.isfile(path)
 
     def _packed(self, info: dict) -> Any:
         """Return a sample as a worker makes it."""

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from mmrs.errors import DataError
 from mmrs.geo.pixel_cache import PixelCache
-from mmrs.geo.raster import Raster, to_coordinates
+from mmrs.geo.raster import Raster, gdal_errors, to_coordinates
 from mmrs.geo.windows import Window
 
 Key = tuple[Any, ...]
@@ -189,15 +188,16 @@ class AlignedLabels:
                     "out where the two have equal pixels",
                 )
         source = self._labels.dataset
-        self._vrt = WarpedVRT(
-            source,
-            crs=image.georeference.crs,
-            transform=image.georeference.transform,
-            width=image.width,
-            height=image.height,
-            tolerance=0.001,  # of a pixel: nearest should mean nearest
-            add_alpha=not self._labels.has_invalid,
-        )
+        with gdal_errors(self.path, "cannot be brought to the grid of an image"):
+            self._vrt = WarpedVRT(
+                source,
+                crs=image.georeference.crs,
+                transform=image.georeference.transform,
+                width=image.width,
+                height=image.height,
+                tolerance=0.001,  # of a pixel: nearest should mean nearest
+                add_alpha=not self._labels.has_invalid,
+            )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Labels (h, w, bands) of a window of the image, and where there are any, (h, w).
@@ -207,15 +207,9 @@ class AlignedLabels:
         """
         area = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         bands = list(range(1, self._labels.count + 1))
-        try:
+        with gdal_errors(self.path, "cannot be read"):
             pixels = np.moveaxis(self._vrt.read(bands, window=area), 0, -1)
             valid = self._vrt.dataset_mask(window=area) > 0
-        except RasterioError as error:
-            raise DataError(
-                f"cannot be read ({error.__cause__ or error})",
-                where=self.path,
-                fix="the file is damaged; fetch it again",
-            ) from error
         return np.ascontiguousarray(pixels), np.asarray(valid)
 
     def close(self) -> None:

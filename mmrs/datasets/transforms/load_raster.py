@@ -11,9 +11,10 @@ import rasterio
 from mmcv.transforms import BaseTransform
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NodataShadowWarning
 
 from mmrs.errors import ConfigError, DataError
+from mmrs.geo.raster import Raster, gdal_errors
 from mmrs.registry import TRANSFORMS
 
 
@@ -60,16 +61,11 @@ class LoadRaster(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Fill ``img`` (H, W, bands) float32, ``img_shape`` and ``ori_shape``."""
         path = results["img_path"]
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                warnings.simplefilter("ignore", NodataShadowWarning)  # nodata decides: as it should
-                with rasterio.open(path) as dataset:
-                    image = self._read(dataset, path)
-        except RasterioError as error:
-            raise DataError(
-                f"it cannot be read ({error})", where=path, fix="check the path and the file"
-            ) from error
+        # a VRT could name any other file, or a server: Raster opens none
+        with Raster(path) as raster, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NodataShadowWarning)  # nodata decides: as it should
+            with gdal_errors(raster.path, "it cannot be read"):
+                image = self._read(raster.dataset, path)
         results["img"] = image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
