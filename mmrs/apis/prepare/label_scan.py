@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrs.apis.prepare.cut import check_block
 from mmrs.apis.prepare.label_files import read_colour_table, tell_colours
+from mmrs.apis.prepare.opened import check_block
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import Pair
 from mmrs.apis.progress import progress_bar

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrs.apis.prepare.converter import Converter
-from mmrs.apis.prepare.cut import file_sha256, write_whole
+from mmrs.apis.prepare.files import file_sha256, write_whole
 from mmrs.apis.prepare.job import Plan, add_counts
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.staging import MANIFEST

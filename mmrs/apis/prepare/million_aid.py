@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrs.apis.prepare.converter import TILING, Converter, nothing_found
-from mmrs.apis.prepare.cut import write_whole
+from mmrs.apis.prepare.files import write_whole
 from mmrs.apis.prepare.job import ImageJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
 from mmrs.geo.archive import SourceFile

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmrs.apis.prepare.cut import file_sha256
+from mmrs.apis.prepare.files import file_sha256
 from mmrs.errors import OutputError
 
 MANIFEST = "manifest.json"

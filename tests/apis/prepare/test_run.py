@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from mmrs.apis.prepare import cut, runner
-from mmrs.apis.prepare.cut import own_parts, write_whole
+from mmrs.apis.prepare.cut import own_parts
 from mmrs.apis.prepare.download import Download, download
+from mmrs.apis.prepare.files import write_whole
 from mmrs.apis.prepare.options import Options, RunOptions
 from mmrs.apis.prepare.runner import prepare
 from mmrs.apis.prepare.staging import Staging, read_manifest
