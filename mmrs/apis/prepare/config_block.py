@@ -69,7 +69,10 @@ def config_block(
     """
     simple = image_suffix != ".tif" or (bands == 3 and dtype == "uint8")
     load = 'dict(type="LoadImageFromFile")' if simple else 'dict(type="mmrs.LoadRaster")'
-    channels = "" if png_can_hold(bands, dtype) else f" and in_channels={bands}"
+    channels = ""
+    if not png_can_hold(bands, dtype):
+        # docs/channels.md
+        channels = f",\n# in_channels={bands} and an mmrs.SegDataPreProcessor with {bands} means"
     crop = f'    dict(type="RandomCrop", crop_size=({tile}, {tile})),\n' if tile else ""
     text = _HEAD.format(
         last=len(classes) - 1,
