@@ -34,7 +34,7 @@ from mmrs.engine.seg_metric import (
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.raster import Raster
 
-GDAL_CACHE_MB = 128
+GDAL_CACHE_BYTES = 128 * 2**20
 
 Pair = tuple[str | Path, str | Path]
 
@@ -140,7 +140,7 @@ def evaluate_scenes(
     )
     class_names = _class_names([Path(path) for path, _ in pairs], classes, exclude_from_mean)
     totals = SceneCounts(len(class_names))
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), ExitStack() as stack:
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
         # every pair is checked before the first is counted
         opened = [_open(stack, pair, class_names, rule, reproject) for pair in pairs]
         widths = [_width_of(raster, boundary_px, boundary_m) for raster, _ in opened]

@@ -28,7 +28,8 @@ from mmrs.geo.windows import Window, WindowPlan, plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
 
-GDAL_CACHE_MB = 128  # GDAL's own default is 5 % of the memory
+# of the memory GDAL takes 5 % by default; rasterio hands the number on in bytes, not in MB
+GDAL_CACHE_BYTES = 128 * 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def predict_scene(
         raise ConfigError(f"batch size must be >= 1, got {batch_size}")
     _check_outputs(Path(image), out, overlay)
     with (
-        rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB),
+        rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
         open_scene(image, model.contract, resample=resample) as raster,
     ):
         if raster.georeference.is_missing:

@@ -15,12 +15,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.apis import inference_model
 from mmseg.registry import MODELS
+from rasterio._env import get_gdal_config
 from rasterio.crs import CRS
 from torch import nn
 
 from mmrs.apis.channel_config import check_windows_can_follow, read_contract
 from mmrs.apis.channel_contract import ChannelContract
-from mmrs.apis.predict import predict_file, predict_scene
+from mmrs.apis.predict import GDAL_CACHE_BYTES, predict_file, predict_scene
 from mmrs.apis.window_model import load_window_model
 from mmrs.errors import (
     CheckpointError,
@@ -494,3 +495,9 @@ def test_pipelines_that_windows_cannot_follow_are_refused(pipeline: list, messag
     with pytest.raises(ConfigError, match=message):
         read_contract(cfg)
         check_windows_can_follow(cfg)
+
+
+def test_gdal_gets_its_cache_in_bytes():
+    # rasterio hands the number on as bytes: 128 would leave GDAL without a cache
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+        assert int(get_gdal_config("GDAL_CACHEMAX")) == 128 * 2**20
