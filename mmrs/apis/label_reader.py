@@ -153,17 +153,20 @@ class LabelReader:
         """Ask for the colour map where a label is a picture, with what is known of its colours."""
         if raw.ndim == 2:
             return
-        if raw.ndim != 3 or raw.shape[2] not in (3, 4) or not self.palette:
+        if raw.ndim != 3 or raw.shape[2] not in (3, 4) or not self.palette or raw.dtype != np.uint8:
             check_label_shape(raw, where=path)
-        colors, pixels = np.unique(raw[..., :3].reshape(-1, 3), axis=0, return_counts=True)
+        # packed: NumPy sorts rows of three numbers a hundred times slower than one
+        packed = raw[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+        values, pixels = np.unique(packed, return_counts=True)
+        colors = [(int(v) >> 16, int(v) >> 8 & 255, int(v) & 255) for v in values]
         unknown = [
-            (tuple(c), n)
-            for c, n in zip(colors.tolist(), pixels.tolist(), strict=True)
-            if tuple(c) not in self.palette
+            (color, n)
+            for color, n in zip(colors, pixels.tolist(), strict=True)
+            if color not in self.palette
         ]
         told = f"{len(colors) - len(unknown)} of its {len(colors)} colours are in the palette"
         if unknown:
-            first = tuple(int(v) for v in unknown[0][0])
+            first = unknown[0][0]
             pixels_told = sum(n for _, n in unknown)
             told += f", {len(unknown)} are not ({pixels_told} pixels, such as {first})"
         raise LabelError(
