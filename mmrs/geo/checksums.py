@@ -31,19 +31,38 @@ def verify_checksums(path: str | Path) -> None:
     Raises:
         DataError: With the chunk or block that is wrong; or the file cannot be read.
     """
+    if verify_png(path):
+        return
     with open(path, "rb") as file:
-        head = file.read(8)
-        if head == _PNG:
-            _verify_png(file, path)
-            return
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        head = file.read(4)
+    if head in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         with Raster(path) as raster:
             if raster.dataset.profile.get("compress") == "deflate":
                 _verify_deflate(raster, path)
 
 
-def _verify_png(file: IO[bytes], path: str | Path) -> None:
-    """Walk the chunks: length, name, data, CRC of name and data; the last is IEND."""
+def verify_png(path: str | Path, *, name: str | None = None) -> bool:
+    """Raise where a PNG is cut, or a byte of it changed; GDAL reads some of these without a word.
+
+    Args:
+        path: Any file.
+        name: What the message calls it; the path by default.
+
+    Returns:
+        Whether it is a PNG.
+
+    Raises:
+        DataError: With the chunk that is wrong; or the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        if file.read(8) != _PNG:
+            return False
+        _walk_chunks(file, str(path) if name is None else name)
+    return True
+
+
+def _walk_chunks(file: IO[bytes], path: str) -> None:
+    """Length, name, data, CRC of name and data; the last is IEND."""
     while True:
         begin = file.tell()
         header = file.read(8)

@@ -99,8 +99,8 @@ def cached_frequency_index(path: str | Path, build: Callable[[], FrequencyIndex]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass
     index = build()
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, scenes=index.scenes, windows=index.windows, counts=index.counts)
+    with atomic_path(path) as temporary, temporary.open("wb") as output:
+        np.savez_compressed(output, scenes=index.scenes, windows=index.windows, counts=index.counts)
     return index
 
 

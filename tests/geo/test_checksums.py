@@ -9,7 +9,7 @@ from PIL import Image
 from rasterio.errors import RasterioError
 
 from mmrs.errors import DataError
-from mmrs.geo.checksums import verify_checksums
+from mmrs.geo.checksums import verify_checksums, verify_png
 from tests.fake_data import make_geotiff
 
 
@@ -117,3 +117,11 @@ def test_files_without_checksums_pass(tmp_path):
     verify_checksums(tmp_path / "plain.tif")
     (tmp_path / "text.txt").write_text("nothing")
     verify_checksums(tmp_path / "text.txt")
+
+
+def test_the_message_names_what_the_caller_calls_it(tmp_path, png):
+    png.write_bytes(png.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"^a\.zip/b\.png: ends inside the chunk"):
+        verify_png(png, name="a.zip/b.png")
+    (tmp_path / "text.txt").write_text("none")
+    assert not verify_png(tmp_path / "text.txt")

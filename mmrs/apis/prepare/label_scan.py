@@ -17,8 +17,8 @@ from mmrs.apis.prepare.pairs import Pair
 from mmrs.apis.progress import progress_bar
 from mmrs.errors import DataError, LabelError
 from mmrs.geo.archive import SourceFile, fetch
+from mmrs.geo.checksums import verify_png
 from mmrs.geo.palette_codec import Rgb, count_colours
-from mmrs.geo.png_check import check_png
 from mmrs.geo.raster import Raster
 from mmrs.geo.tile_files import png_can_hold
 from mmrs.geo.windows import plan_windows
@@ -160,7 +160,7 @@ def _look_at_label(label: Raster, name: str, scan: LabelScan, options: Options) 
 
 
 def _opened(path: Path, file: SourceFile) -> Raster:
-    check_png(path, name=file.where)
+    verify_png(path, name=file.where)
     try:
         raster = Raster(path)
     except DataError as error:

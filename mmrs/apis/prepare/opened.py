@@ -18,7 +18,7 @@ from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, PolygonLabels
 from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
 from mmrs.errors import DataError
 from mmrs.geo.archive import SourceFile, fetch
-from mmrs.geo.png_check import check_png
+from mmrs.geo.checksums import verify_png
 from mmrs.geo.raster import Georeference, Raster
 from mmrs.geo.rasterize import NO_POLYGON, Polygons, read_polygons
 from mmrs.geo.windows import Window
@@ -214,7 +214,7 @@ def _named(name: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def _named_raster(path: Path, name: str, bands: tuple[int, ...] = ()) -> Iterator[Raster]:
-    check_png(path, name=name)
+    verify_png(path, name=name)
     with _named(name, path), Raster(path, bands=bands or None) as raster:
         check_block(raster, name)
         yield raster
@@ -222,7 +222,7 @@ def _named_raster(path: Path, name: str, bands: tuple[int, ...] = ()) -> Iterato
 
 @contextmanager
 def _named_labels(path: Path, rule: LabelRule, name: str) -> Iterator[LabelFile]:
-    check_png(path, name=name)
+    verify_png(path, name=name)
     with _named(name, path), LabelFile(path, rule, name) as labels:
         check_block(labels.raster, name)
         yield labels
