@@ -9,6 +9,7 @@ from mmengine.dataset import Compose
 
 from mmrs.datasets.transforms.check_sample import CheckSample
 from mmrs.errors import DataError, MmrsError
+from mmrs.geo.checksums import refuse_impossible_png
 from mmrs.geo.raster import Raster
 
 
@@ -34,6 +35,9 @@ class GuardedPipeline(Compose):
             DataError: The image, the label or a transform of them failed.
         """
         fresh = _copy_info(data)
+        for path in (data.get("img_path"), data.get("seg_map_path")):
+            if path is not None:
+                refuse_impossible_png(path)
         checked = False
         for transform in self.transforms:
             try:

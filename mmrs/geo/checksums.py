@@ -17,6 +17,9 @@ from mmrs.geo.raster import Raster
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK = 1 << 20
+# grey, RGB, palette, grey + alpha, RGBA
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEFLATE_RATIO = 1032  # the most that deflate can pack into a byte
 _FIX = "the file is damaged; fetch it again"
 
 
@@ -59,6 +62,34 @@ def verify_png(path: str | Path, *, name: str | None = None) -> bool:
             return False
         _walk_chunks(file, str(path) if name is None else name)
     return True
+
+
+def refuse_impossible_png(path: str | Path) -> None:
+    """Raise where a PNG's header claims more pixels than its bytes can hold.
+
+    Decoders take memory for what the header says before they read on: 200 bytes can ask for
+    gigabytes. What is no PNG, or no file, passes.
+
+    Raises:
+        DataError: With the size claimed and the bytes there are.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(26)
+            num_bytes = file.seek(0, 2)
+    except OSError:
+        return
+    if len(head) < 26 or head[:8] != _PNG:
+        return
+    width, height, depth, color = struct.unpack(">IIBB", head[16:26])
+    row_bytes = width * _PNG_CHANNELS.get(color, 1) * depth // 8
+    # every row has a byte more, for its filter
+    if height * (row_bytes + 1) > _DEFLATE_RATIO * num_bytes:
+        raise DataError(
+            f"claims {height} x {width} px (rows x columns), which {num_bytes} bytes cannot hold",
+            where=path,
+            fix=_FIX,
+        )
 
 
 def _walk_chunks(file: IO[bytes], path: str) -> None:
