@@ -65,21 +65,22 @@ def verify_png(path: str | Path, *, name: str | None = None) -> bool:
 
 
 def refuse_impossible_png(path: str | Path) -> None:
-    """Raise where a PNG's header claims more pixels than its bytes can hold.
+    """Raise where a PNG's headers claim more than its bytes can hold; no pixel is read for it.
 
-    Decoders take memory for what the header says before they read on: 200 bytes can ask for
-    gigabytes. What is no PNG, or no file, passes.
+    Decoders take memory for what a header says before they read on: 200 bytes can ask for
+    gigabytes, as the size of the picture or of a chunk. What is no PNG, or no file, passes.
 
     Raises:
-        DataError: With the size claimed and the bytes there are.
+        DataError: With what is claimed and the bytes there are, or where the file is cut.
     """
     try:
         with open(path, "rb") as file:
             head = file.read(26)
             num_bytes = file.seek(0, 2)
+            if len(head) < 26 or head[:8] != _PNG:
+                return
+            _walk_chunk_headers(file, num_bytes, path)
     except OSError:
-        return
-    if len(head) < 26 or head[:8] != _PNG:
         return
     width, height, depth, color = struct.unpack(">IIBB", head[16:26])
     row_bytes = width * _PNG_CHANNELS.get(color, 1) * depth // 8
@@ -90,6 +91,16 @@ def refuse_impossible_png(path: str | Path) -> None:
             where=path,
             fix=_FIX,
         )
+
+
+def _walk_chunk_headers(file: IO[bytes], num_bytes: int, path: str | Path) -> None:
+    begin, name = 8, b""
+    while name != b"IEND" and begin + 8 <= num_bytes:
+        file.seek(begin)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if begin + 12 + length > num_bytes:
+            raise _ends_inside(name, begin, path)
+        begin += 12 + length
 
 
 def _walk_chunks(file: IO[bytes], path: str) -> None:

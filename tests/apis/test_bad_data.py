@@ -67,7 +67,7 @@ def test_image_that_only_a_worker_meets(data, capsys, workers):
     config = write_config(data, train_dataloader__num_workers=workers)
     assert run_tool("train", config, "--work-dir", data / "work") == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert line.startswith(f"error: {path}: cannot be read as an image")
+    assert line.startswith(f"error: {path}: ends inside the chunk IDAT")
     assert "Traceback" not in line and line.count("error:") == 1
 
 

@@ -146,3 +146,11 @@ def test_the_emptiest_picture_that_a_png_can_hold_passes(tmp_path):
     refuse_impossible_png(tmp_path / "none.png")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
     refuse_impossible_png(tmp_path / "cut.png")
+
+
+def test_a_chunk_that_claims_more_than_the_file_has_is_refused(png):
+    whole = bytearray(png.read_bytes())
+    whole[33:37] = b"\xff\xff\xff\xff"
+    png.write_bytes(whole)
+    with pytest.raises(DataError, match="ends inside the chunk IDAT at byte 33"):
+        refuse_impossible_png(png)
