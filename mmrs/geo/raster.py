@@ -156,11 +156,18 @@ class Raster:
 
     @property
     def gsd_m(self) -> float | None:
-        """Side of a pixel on the ground in metres; None where nothing says where it lies."""
+        """Side of a pixel on the ground in metres; None where nothing says where it lies.
+
+        Raises:
+            DataError: The georeference squeezes the raster to a line or a point.
+        """
         reference = self.georeference
-        sampling = ground_sampling(
-            reference.transform, reference.crs, height=self.height, width=self.width
-        )
+        try:
+            sampling = ground_sampling(
+                reference.transform, reference.crs, height=self.height, width=self.width
+            )
+        except ValueError as error:
+            raise DataError(str(error), where=self.path, fix="georeference it anew") from error
         return None if sampling is None else sampling.mean_m
 
     @property

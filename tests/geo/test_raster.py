@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 from mmrs.errors import DataError
 from mmrs.geo.raster import Raster, allow_missing_georeference
 from mmrs.geo.windows import Window
+from tests.fake_data import make_geotiff
 
 ROTATED = Affine.translation(500_000, 5_000_000) @ Affine.rotation(30) @ Affine.scale(2.0, -2.0)
 
@@ -248,3 +249,12 @@ def test_strips_of_a_compressed_file_are_told_as_slow(tmp_path: Path) -> None:
     for options in ({}, tiled):
         with Raster(write_tiff(tmp_path / "b.tif", wide, **options)) as raster:
             assert raster.slow_windows is None
+
+
+def test_a_georeference_without_an_area_is_told_with_the_file(tmp_path):
+    path = tmp_path / "flat.tif"
+    make_geotiff(path, size_px=(4, 4))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.transform = Affine(1e-300, 0, 5e5, 0, -1e-300, 5.4e6)
+    with Raster(path) as raster, pytest.raises(DataError, match=r"flat\.tif: the transform is"):
+        _ = raster.gsd_m
