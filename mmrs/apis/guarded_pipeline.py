@@ -9,7 +9,7 @@ from mmengine.dataset import Compose
 
 from mmrs.datasets.transforms.check_sample import CheckSample
 from mmrs.errors import DataError, MmrsError
-from mmrs.geo.checksums import refuse_impossible_png
+from mmrs.geo.claimed_size import refuse_impossible_size
 from mmrs.geo.raster import Raster
 
 
@@ -37,7 +37,7 @@ class GuardedPipeline(Compose):
         fresh = _copy_info(data)
         for path in (data.get("img_path"), data.get("seg_map_path")):
             if path is not None:
-                refuse_impossible_png(path)
+                refuse_impossible_size(path)
         checked = False
         for transform in self.transforms:
             try:

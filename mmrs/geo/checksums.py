@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from mmrs.errors import DataError
+from mmrs.geo.claimed_size import refuse_impossible_size
 from mmrs.geo.raster import Raster
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK = 1 << 20
-# grey, RGB, palette, grey + alpha, RGBA
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_DEFLATE_RATIO = 1032  # the most that deflate can pack into a byte
 _FIX = "the file is damaged; fetch it again"
 
 
@@ -34,6 +32,7 @@ def verify_checksums(path: str | Path) -> None:
     Raises:
         DataError: With the chunk or block that is wrong; or the file cannot be read.
     """
+    refuse_impossible_size(path)
     if verify_png(path):
         return
     with open(path, "rb") as file:
@@ -62,45 +61,6 @@ def verify_png(path: str | Path, *, name: str | None = None) -> bool:
             return False
         _walk_chunks(file, str(path) if name is None else name)
     return True
-
-
-def refuse_impossible_png(path: str | Path) -> None:
-    """Raise where a PNG's headers claim more than its bytes can hold; no pixel is read for it.
-
-    Decoders take memory for what a header says before they read on: 200 bytes can ask for
-    gigabytes, as the size of the picture or of a chunk. What is no PNG, or no file, passes.
-
-    Raises:
-        DataError: With what is claimed and the bytes there are, or where the file is cut.
-    """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(26)
-            num_bytes = file.seek(0, 2)
-            if len(head) < 26 or head[:8] != _PNG:
-                return
-            _walk_chunk_headers(file, num_bytes, path)
-    except OSError:
-        return
-    width, height, depth, color = struct.unpack(">IIBB", head[16:26])
-    row_bytes = width * _PNG_CHANNELS.get(color, 1) * depth // 8
-    # every row has a byte more, for its filter
-    if height * (row_bytes + 1) > _DEFLATE_RATIO * num_bytes:
-        raise DataError(
-            f"claims {height} x {width} px (rows x columns), which {num_bytes} bytes cannot hold",
-            where=path,
-            fix=_FIX,
-        )
-
-
-def _walk_chunk_headers(file: IO[bytes], num_bytes: int, path: str | Path) -> None:
-    begin, name = 8, b""
-    while name != b"IEND" and begin + 8 <= num_bytes:
-        file.seek(begin)
-        length, name = struct.unpack(">I4s", file.read(8))
-        if begin + 12 + length > num_bytes:
-            raise _ends_inside(name, begin, path)
-        begin += 12 + length
 
 
 def _walk_chunks(file: IO[bytes], path: str) -> None:
