@@ -199,7 +199,7 @@ class Raster:
         """Which pixels of a window hold data, (h, w).
 
         Nodata means that every band holds the nodata value (one dark band alone is data);
-        a NaN in any band is nodata too; masks and alpha (0) count as they are.
+        a value that is not finite in any band is nodata too; masks and alpha (0) count as they are.
 
         Raises:
             DataError: If the file is damaged there.
@@ -211,7 +211,7 @@ class Raster:
         if self._has_mask:
             valid = self._read(window, None) > 0
         if self._is_float:
-            valid &= ~np.isnan(self._read(window, self._bands)).any(axis=0)
+            valid &= np.isfinite(self._read(window, self._bands)).all(axis=0)
         return valid
 
     def read_with_valid(

@@ -258,3 +258,14 @@ def test_a_georeference_without_an_area_is_told_with_the_file(tmp_path):
         dataset.transform = Affine(1e-300, 0, 5e5, 0, -1e-300, 5.4e6)
     with Raster(path) as raster, pytest.raises(DataError, match=r"flat\.tif: the transform is"):
         _ = raster.gsd_m
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_no_data_to_training_and_to_prediction(tmp_path, value):
+    pixels = np.ones((4, 5, 2), dtype=np.float32)
+    pixels[1, 2, 1] = value
+    with Raster(write_tiff(tmp_path / "a.tif", pixels)) as raster:
+        expected = np.ones((4, 5), dtype=bool)
+        expected[1, 2] = False
+        assert np.array_equal(raster.read_valid(), expected)
+        assert np.array_equal(raster.read_with_valid()[1], expected)
