@@ -32,9 +32,7 @@ from mmrs.engine.seg_metric import (
     seg_values,
 )
 from mmrs.errors import ConfigError, DataError
-from mmrs.geo.raster import Raster
-
-GDAL_CACHE_BYTES = 128 * 2**20
+from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 
 Pair = tuple[str | Path, str | Path]
 

@@ -22,14 +22,12 @@ from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.blending import BandAccumulator, BlendKind, best_class
 from mmrs.geo.class_map import write_class_map
 from mmrs.geo.palette import NODATA_LABEL
-from mmrs.geo.raster import Raster
+from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.resampled import BackToGrid, ResampledRaster
 from mmrs.geo.windows import Window, WindowPlan, plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
 
-# of the memory GDAL takes 5 % by default; rasterio hands the number on in bytes, not in MB
-GDAL_CACHE_BYTES = 128 * 2**20
 
 logger = logging.getLogger(__name__)
 

@@ -26,6 +26,9 @@ from mmrs.geo.windows import Window
 
 # VRT and network drivers are left out: a scene must not reach for other files
 DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "ENVI")
+# while a scene is read: of the memory GDAL takes 5 % by default;
+# rasterio hands the number on in bytes, not in MB
+GDAL_CACHE_BYTES = 128 * 2**20
 MAX_BANDS = 4096  # hyperspectral sensors have some hundreds; a damaged header, 65535
 
 

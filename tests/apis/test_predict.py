@@ -21,7 +21,7 @@ from torch import nn
 
 from mmrs.apis.channel_config import check_windows_can_follow, read_contract
 from mmrs.apis.channel_contract import ChannelContract
-from mmrs.apis.predict import GDAL_CACHE_BYTES, predict_file, predict_scene
+from mmrs.apis.predict import predict_file, predict_scene
 from mmrs.apis.window_model import load_window_model
 from mmrs.errors import (
     CheckpointError,
@@ -31,7 +31,7 @@ from mmrs.errors import (
     MmrsError,
     OutputError,
 )
-from mmrs.geo.raster import Raster
+from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.windows import plan_starts
 
 ROTATED = Affine.translation(500_000, 5_000_000) @ Affine.rotation(30) @ Affine.scale(2.0, -2.0)
