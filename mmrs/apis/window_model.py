@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,38 +22,19 @@ from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
+from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, half
 from mmrs.compat import check_compiled_operators, safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
 from mmrs.geo.palette import check_palette, default_palette
 
-Size = tuple[int, int]  # (rows, columns), in pixels
-
-DEFAULT_WINDOW_PX = 512
-
-
-class WindowModel(Protocol):
-    """What scene prediction needs of a model, whatever runs it.
-
-    Attributes:
-        classes: Names, in the order of the scores.
-        palette: RGB of each class.
-        contract: Which bands it takes, and how they are scaled.
-        threshold: With two classes, the probability from which the second wins; None: the
-            larger one wins.
-        window: Size of a window that suits it, (rows, columns).
-        stride: Step between windows that suits it, (rows, columns).
-    """
-
-    classes: Sequence[str]
-    palette: Sequence[tuple[int, int, int]]
-    contract: ChannelContract
-    threshold: float | None
-    window: Size
-    stride: Size
-
-    def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
-        """Pixels in file order, (N, h, w, bands) -> probabilities (N, K, h, w)."""
-        ...
+__all__ = [
+    "SegmentorWindowModel",
+    "Size",
+    "WindowModel",
+    "half",
+    "load_weights",
+    "load_window_model",
+]
 
 
 class SegmentorWindowModel:
@@ -156,11 +137,6 @@ def load_window_model(
     return SegmentorWindowModel(
         model, contract=contract, classes=classes, palette=palette, window=window, stride=stride
     )
-
-
-def half(window: Size) -> Size:
-    """Half a window, which is the usual stride."""
-    return max(1, window[0] // 2), max(1, window[1] // 2)
 
 
 def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, Any]:
