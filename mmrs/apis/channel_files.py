@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 from rasterio.enums import ColorInterp
 
 from mmrs.apis.channel_contract import ALPHA_DATA, ChannelContract, check_same_bands
@@ -134,6 +133,9 @@ def contract_of_dataset(
 
 def _image_path(dataset: Any, index: int) -> Any:
     if hasattr(dataset, "num_rasters"):
+        # only here: prediction by ONNX Runtime reads headers too, and needs no MMEngine
+        from mmengine.dataset import BaseDataset
+
         # a sample of this data set is a window, of any of its images
         return BaseDataset.get_data_info(dataset, index).get("img_path")
     if not hasattr(dataset, "get_data_info"):
