@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmrs.errors import OutputError
+from mmrs.geo.disk_space import write_error
 
 
 @contextmanager
@@ -33,7 +34,41 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         OutputError: If the folder cannot be made or written, or the file cannot be flushed.
     """
-    target = Path(path)
+    with atomic_paths([path]) as (temporary,):
+        yield temporary
+
+
+@contextmanager
+def atomic_paths(paths: Sequence[str | Path]) -> Iterator[list[Path]]:
+    """As ``atomic_path`` for several files: none is renamed before all are flushed.
+
+    Raises:
+        OutputError: As ``atomic_path``; no target is touched then.
+    """
+    targets = [Path(path) for path in paths]
+    for target in targets:
+        make_folder(target)
+    temporaries = [_temporary(target) for target in targets]
+    try:
+        yield temporaries
+        for temporary, target in zip(temporaries, targets, strict=True):
+            flush(temporary, target)
+        for temporary, target in zip(temporaries, targets, strict=True):
+            _rename(temporary, target)
+        for folder in {target.parent for target in targets}:
+            _flush_folder(folder)
+    finally:
+        for temporary in temporaries:
+            for leftover in (temporary, Path(f"{temporary}.aux.xml"), Path(f"{temporary}.msk")):
+                leftover.unlink(missing_ok=True)
+
+
+def make_folder(target: Path) -> None:
+    """Make the folder of a file that will be written.
+
+    Raises:
+        OutputError: If it cannot be made or written, or the file's name is a folder's.
+    """
     if target.is_dir():
         raise OutputError("is a folder", where=target, fix="name a file to write")
     try:
@@ -48,22 +83,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(
             f"no permission to write in {target.parent}", where=target, fix="choose another place"
         )
-    temporary = target.with_name(
-        f".{target.stem[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}"
-    )
-    try:
-        yield temporary
-        _flush(temporary, target)
-        os.replace(temporary, target)
-        _flush_folder(target.parent)
-    finally:
-        for leftover in (temporary, Path(f"{temporary}.aux.xml"), Path(f"{temporary}.msk")):
-            leftover.unlink(missing_ok=True)
 
 
-def _flush(temporary: Path, target: Path) -> None:
+def flush(written: Path, target: Path) -> None:
+    """Have the system write a file to the disk, which is when a full disk is told at the latest.
+
+    Args:
+        written: The file.
+        target: What it will become, for the message.
+
+    Raises:
+        OutputError: It cannot be written, or is not there.
+    """
     try:
-        handle = os.open(temporary, os.O_RDONLY)
+        handle = os.open(written, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
@@ -74,6 +107,19 @@ def _flush(temporary: Path, target: Path) -> None:
             where=target,
             fix="free space on the disk",
         ) from error
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(
+        f".{target.stem[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}"
+    )
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    try:
+        os.replace(temporary, target)
+    except OSError as error:
+        raise write_error(target, error) from error
 
 
 def _flush_folder(folder: Path) -> None:
