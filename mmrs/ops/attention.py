@@ -64,7 +64,8 @@ def window_attention(
 
     pad_h, pad_w = -h % window_size, -w % window_size
     bias = None
-    if pad_h or pad_w:
+    # an exported graph serves every size, so it pads always, by nothing where nothing is missing
+    if torch.onnx.is_in_onnx_export() or pad_h or pad_w:
         query, key, value = (F.pad(x, (0, pad_w, 0, pad_h)) for x in (query, key, value))
         bias = _padding_bias(h, w, pad_h, pad_w, window_size, layout, query)
 
@@ -122,6 +123,7 @@ def _padding_bias(
 ) -> Tensor:
     """0 on pixels of the map, a large negative number on padding: (1, N, 1, 1, L*L)."""
     # finite, so that a grid window that holds nothing but padding yields no NaN
-    bias = like.new_full((1, 1, h + pad_h, w + pad_w), torch.finfo(like.dtype).min / 2)
-    bias[..., :h, :w] = 0
+    bias = F.pad(
+        like.new_zeros((1, 1, h, w)), (0, pad_w, 0, pad_h), value=torch.finfo(like.dtype).min / 2
+    )
     return _to_windows(bias, 1, size, layout).transpose(-2, -1)
