@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrs.errors import ConfigError, DataError, LabelError
+from mmrs.geo.aligned_labels import AlignedLabels
 from mmrs.geo.palette_codec import PaletteCodec
 from mmrs.geo.raster import Georeference, Raster
-from mmrs.geo.window_reader import AlignedLabels, grid_difference
+from mmrs.geo.window_reader import grid_difference
 from mmrs.geo.windows import Window
 from mmrs.label_check import find_invalid_label
 

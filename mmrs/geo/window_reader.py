@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.vrt import WarpedVRT
 
-from mmrs.errors import DataError
+from mmrs.geo.aligned_labels import AlignedLabels
 from mmrs.geo.pixel_cache import PixelCache
-from mmrs.geo.raster import Raster, gdal_errors, to_coordinates
+from mmrs.geo.raster import Raster, to_coordinates
 from mmrs.geo.windows import Window
 
 Key = tuple[Any, ...]
@@ -162,60 +161,6 @@ class WindowReader:
             _inherited.extend(self._open.values())
             self._open = OrderedDict()
             self._process = os.getpid()
-
-
-class AlignedLabels:
-    """Labels as seen from the grid of an image: nearest neighbours, nothing where there are none.
-
-    Args:
-        path: The label raster.
-        image: What gives the grid.
-
-    Raises:
-        DataError: One of the two has no CRS or no grid, or the labels cannot be opened.
-    """
-
-    def __init__(self, path: str | Path, image: Raster) -> None:
-        self.path = Path(path)
-        self._labels = Raster(path)
-        for raster in (self._labels, image):
-            if raster.georeference.crs is None or raster.georeference.transform is None:
-                self._labels.close()
-                raise DataError(
-                    "it has no CRS or no grid, so labels and image cannot be aligned",
-                    where=raster.path,
-                    fix="give it one (gdal_edit.py -a_srs ... -a_ullr ...), or leave align_labels "
-                    "out where the two have equal pixels",
-                )
-        source = self._labels.dataset
-        with gdal_errors(self.path, "cannot be brought to the grid of an image"):
-            self._vrt = WarpedVRT(
-                source,
-                crs=image.georeference.crs,
-                transform=image.georeference.transform,
-                width=image.width,
-                height=image.height,
-                tolerance=0.001,  # of a pixel: nearest should mean nearest
-                add_alpha=not self._labels.has_invalid,
-            )
-
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Labels (h, w, bands) of a window of the image, and where there are any, (h, w).
-
-        Raises:
-            DataError: The file is damaged there.
-        """
-        area = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        bands = list(range(1, self._labels.count + 1))
-        with gdal_errors(self.path, "cannot be read"):
-            pixels = np.moveaxis(self._vrt.read(bands, window=area), 0, -1)
-            valid = self._vrt.dataset_mask(window=area) > 0
-        return np.ascontiguousarray(pixels), np.asarray(valid)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._vrt.close()
-        self._labels.close()
 
 
 def clip_window(window: Window, height: int, width: int) -> Window:

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from mmrs.errors import DataError
 from mmrs.geo.raster import Raster
 from mmrs.geo.window_reader import WindowReader, clip_window, grid_difference, pad_to
 from mmrs.geo.windows import Window
-from tests.geo.test_raster import ROTATED, write_tiff
+from tests.geo.test_raster import write_tiff
 
 UTM = {"crs": "EPSG:32633", "transform": Affine(2, 0, 500_000, 0, -2, 5_000_000)}
 
@@ -122,34 +121,6 @@ def test_equal_grids_are_no_difference_and_others_are_told(tmp_path: Path) -> No
     assert "EPSG:32634" in told["zone"] and "EPSG:32633" in told["zone"]
     assert "500001" in told["half"] and "(2, 0, 500000, 0, -2, 5000000)" in told["half"]
     assert "7 x 9" in told["small"] and "8 x 9" in told["small"]
-
-
-def test_aligned_labels_are_the_nearest_ones_and_none_outside(tmp_path: Path) -> None:
-    labels = np.random.default_rng(0).integers(0, 9, (20, 24, 1), dtype=np.uint8)
-    # twice as coarse, and shifted, so that the image's left columns have no labels
-    coarse = Affine(4, 0, 500_006, 0, -4, 4_999_998)
-    path = write_tiff(tmp_path / "l.tif", labels, crs="EPSG:32633", transform=coarse)
-    image = write_tiff(tmp_path / "i.tif", np.ones((30, 40, 1), np.uint8), **UTM)
-    window = Window(4, 0, 20, 36)
-    found, valid = WindowReader().read_labels(path, window, like=image)
-    for row in range(20):
-        for col in range(36):
-            x = 500_000 + 2 * (col + 0.5)
-            y = 5_000_000 - 2 * (row + 4 + 0.5)
-            place = int((4_999_998 - y) // 4), int((x - 500_006) // 4)
-            inside = 0 <= place[0] < 20 and 0 <= place[1] < 24
-            assert valid[row, col] == inside
-            if inside:
-                assert found[row, col] == labels[place][0]
-    assert 0 < valid.sum() < valid.size
-
-
-def test_labels_without_a_crs_cannot_be_aligned(tmp_path: Path) -> None:
-    one = np.zeros((8, 9, 1), dtype=np.uint8)
-    path = write_tiff(tmp_path / "l.tif", one)
-    image = write_tiff(tmp_path / "i.tif", one, crs="EPSG:32633", transform=ROTATED)
-    with pytest.raises(DataError, match=r"l\.tif: it has no CRS or no grid"):
-        WindowReader().read_labels(path, Window(0, 0, 4, 4), like=image)
 
 
 def test_wrong_options_and_windows_are_refused() -> None:
