@@ -6,6 +6,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -208,7 +210,7 @@ def _outcomes(
         return
     # spawn: GDAL's handles and locks do not survive a fork
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
         waiting = iter(jobs)
         running: dict[Future[JobResult | MmrsError], ImageJob] = {}
@@ -245,8 +247,15 @@ def _portable(error: MmrsError) -> MmrsError:
     return made
 
 
-def _quiet_worker() -> None:
-    """Leave Ctrl-C to the parent, which stops the workers."""
-    import signal
-
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which stops the workers, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # a parent that was killed tells nobody: its workers would write on, and then wait for ever
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

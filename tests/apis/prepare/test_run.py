@@ -203,6 +203,39 @@ def test_a_killed_process_leaves_no_half_file_and_no_half_set(tmp_path: Path) ->
     assert not [name for name in tree(out) if name.endswith(".part")]
 
 
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    source = archives.make_loveda_zips(tmp_path / "zips", size=64, per_half=12)
+    script = (
+        "import sys, time\n"
+        "from mmrs.apis.prepare import runner\n"
+        "from mmrs.apis.prepare.options import RunOptions\n"
+        "if __name__ == '__main__':\n"
+        "    note = runner.Staging.note\n"
+        "    runner.Staging.note = lambda *a: (note(*a), time.sleep(60))\n"
+        "    runner.prepare('loveda', sys.argv[1], sys.argv[2], None, RunOptions(workers=2))\n"
+    )
+    (tmp_path / "main.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py"), str(source), str(tmp_path / "o")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    journal = tmp_path / "o.partial/.journal.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.is_file() and journal.read_text().count("\n") > 1):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while left := [child for child in children if Path(f"/proc/{child}/maps").exists()
+                   and Path(f"/proc/{child}/cmdline").read_bytes()]:  # fmt: skip
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.05)
+
+
 def test_two_runs_do_not_meet(source: Path, tmp_path: Path) -> None:
     staging = Staging(tmp_path / "o", "key")
     with staging.opened(), pytest.raises(OutputError, match="another run is preparing"):
