@@ -19,6 +19,8 @@ BlendKind = Literal["cosine", "gaussian", "flat"]
 
 Floats = NDArray[np.float32]  # what scores and weights are kept in
 
+_PIECE_VALUES = 1 << 20  # handed out at once: 4 MB, which stay in a processor's cache
+
 
 def blend_profile(length: int, kind: BlendKind = "cosine") -> Floats:
     """Weight of each pixel across one side of a window.
@@ -65,7 +67,8 @@ class BandAccumulator:
         num_classes: Scores a pixel has.
         kind: The blend, see ``blend_profile``.
 
-    Memory: ``num_classes * window_height * width * 4`` bytes, whatever the scene's height.
+    Memory: ``num_classes * window_height * width * 4`` bytes, whatever the scene's height (and the
+    weighted scores of one window).
     """
 
     def __init__(self, plan: WindowPlan, num_classes: int, kind: BlendKind = "cosine"):
@@ -78,6 +81,8 @@ class BandAccumulator:
         row_profile = blend_profile(plan.window_height, kind)
         col_profile = blend_profile(plan.window_width, kind)
         self._weights = np.outer(row_profile, col_profile).astype(np.float32)
+        # fresh memory for each window would cost more than the sums
+        self._weighted = np.empty((num_classes, *self._weights.shape), dtype=np.float32)
         # the plan is a grid and the weights a product, so their sum over windows is one too
         self._row_sums = _profile_sums(plan.height, plan.row_starts, row_profile)
         self._col_sums = _profile_sums(plan.width, plan.col_starts, col_profile)
@@ -98,7 +103,7 @@ class BandAccumulator:
         if window.row != self.top:
             raise ValueError(f"window starts at row {window.row}, but the band at {self.top}")
         columns = slice(window.col, window.col + window.width)
-        weighted = scores * self._weights
+        weighted = np.multiply(scores, self._weights, out=self._weighted)
         split = self._capacity - self.top % self._capacity
         # the ring's seam cuts the window in two
         self._ring[:, self._capacity - split :, columns] += weighted[:, :split]
@@ -109,35 +114,42 @@ class BandAccumulator:
 
         Yields:
             (K, n, W) blended scores: weighted means over the windows, so probabilities in give
-            probabilities out; zeros where no window was added.  ``top`` advances with them.
+            probabilities out; zeros where no window was added.  ``top`` advances with them.  Each
+            piece is an array of its own, of a few MB.
 
         Raises:
             ValueError: If ``row`` lies above ``top`` or beyond the scene.
         """
         if not self.top <= row <= self.plan.height:
             raise ValueError(f"cannot pop rows {self.top} to {row} of {self.plan.height}")
+        piece = max(1, _PIECE_VALUES // (len(self._ring) * self.plan.width))
         while self.top < row:
-            # more than a band at a time where windows were left out
-            yield self._pop(min(row, self.top + self._capacity))
+            yield self._pop(min(row, self.top + piece))
 
     def _pop(self, until: int) -> Floats:
-        rows = np.arange(self.top, until) % self._capacity
-        scores: Floats = self._ring[:, rows]
-        self._ring[:, rows] = 0
-        scores /= self._row_sums[self.top : until, None]
+        """The rows up to ``until``, or to the ring's seam."""
+        first = self.top % self._capacity
+        count = min(until - self.top, self._capacity - first)
+        sums = self._ring[:, first : first + count]
+        scores: Floats = sums / self._row_sums[self.top : self.top + count, None]
         scores /= self._col_sums
-        self.top = until
+        sums[...] = 0
+        self.top += count
         return scores
 
 
 def best_class(scores: Floats) -> NDArray[np.uint8]:
-    """Index of the largest score, the first of equals: (K, H, W) -> (H, W), K at most 255."""
-    # several times faster than argmax over the leading axis
-    best = scores[0].copy()
+    """Index of the largest score, the first of equals: (K, H, W) -> (H, W), K at most 256."""
+    # the classes whose running maximum is still below the best come before it; such comparisons
+    # run many values at a time, which argmax over the leading axis does not
+    running = scores[0].copy()
+    best = scores.max(axis=0)
+    below = np.empty(best.shape, dtype=np.bool_)
     labels = np.zeros(best.shape, dtype=np.uint8)
-    for index in range(1, len(scores)):
-        np.copyto(labels, np.uint8(index), where=scores[index] > best)
-        np.maximum(best, scores[index], out=best)
+    for score in scores[1:]:
+        np.less(running, best, out=below)
+        labels += below.view(np.uint8)
+        np.maximum(running, score, out=running)
     return labels
 
 
