@@ -1,30 +1,30 @@
-"""From a scene and a model to a class map: windows out of the raster, blended rows into the map."""
+"""From scenes and a model to class maps: what ``tools/predict.py`` does, and from Python."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
-from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.progress import progress_bar
-from mmrs.apis.scene_input import open_scene, read_window
-from mmrs.apis.window_model import Size, WindowModel, half, load_window_model
+from mmrs.apis.scene_input import open_scene
+from mmrs.apis.scene_run import SceneRun
+from mmrs.apis.scene_settings import SceneOutputs, Settings
+from mmrs.apis.scene_stream import Scene
+from mmrs.apis.scene_writer import open_spool, way_back
+from mmrs.apis.window_protocol import Size, WindowModel, half
 from mmrs.errors import ConfigError, OutputError
-from mmrs.geo.blending import BandAccumulator, BlendKind, best_class
-from mmrs.geo.class_map import write_class_map
+from mmrs.geo.blending import BlendKind
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
-from mmrs.geo.resampled import BackToGrid, ResampledRaster
-from mmrs.geo.windows import Window, WindowPlan, plan_windows
+from mmrs.geo.resampled import ResampledRaster
+from mmrs.geo.row_spool import spool_path
+from mmrs.geo.windows import plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
 
@@ -72,6 +72,8 @@ def predict_scene(
     blend: BlendKind = "cosine",
     overlay: str | Path | None = None,
     resample: bool = False,
+    resume: bool = False,
+    outputs: SceneOutputs | None = None,
     progress: Progress | None = None,
 ) -> SceneMap:
     """Predict a scene of any size into a GeoTIFF on the same grid.
@@ -80,15 +82,15 @@ def predict_scene(
         image: GeoTIFF, PNG, JPEG, ...; its nodata becomes the map's.
         out: The class map, ``.tif``: class indices, 255 = nodata, with a colour table.
         model: What predicts.
-        window: Side of a window in pixels, or (rows, columns); the model's own by default.
-        stride: Step from one window to the next, likewise; by default half a window, or the
-            model's own where ``window`` is left out too.
-        batch_size: Windows in one call of the model.
-        blend: How overlapping windows are mixed.
+        window: As `predict_scenes`.
+        stride: As `predict_scenes`.
+        batch_size: As `predict_scenes`.
+        blend: As `predict_scenes`.
         overlay: A PNG to write beside it: image, map, both, and a legend.
-        resample: Read the image at the ground sampling distance that the model was trained at;
-            the map still lies on the image's own grid, each pixel the nearest prediction's.
-        progress: Called after every batch.
+        resample: As `predict_scenes`.
+        resume: As `predict_scenes`.
+        outputs: As `predict_scenes`.
+        progress: As `predict_scenes`.
 
     Returns:
         What was written.
@@ -98,120 +100,127 @@ def predict_scene(
         ConfigError: If an option has no meaning.
         OutputError: If the map cannot be written; what ``out`` held is then untouched.
     """
-    if stride is None:
-        stride = model.stride if window is None else half(_pair(window))
-    window = model.window if window is None else window
+    _check_outputs(Path(image), out, overlay)
+    (written,) = predict_scenes(
+        [(image, out)],
+        model,
+        window=window,
+        stride=stride,
+        batch_size=batch_size,
+        blend=blend,
+        resample=resample,
+        resume=resume,
+        outputs=outputs,
+        progress=progress,
+    )
+    if overlay is not None:
+        write_overlay(image, out, overlay, classes=model.classes, palette=model.palette)
+    return written
+
+
+def predict_scenes(
+    pairs: Sequence[tuple[str | Path, str | Path]],
+    model: WindowModel,
+    *,
+    window: int | Size | None = None,
+    stride: int | Size | None = None,
+    batch_size: int = 4,
+    blend: BlendKind = "cosine",
+    resample: bool = False,
+    resume: bool = False,
+    skip_bad: bool = False,
+    outputs: SceneOutputs | None = None,
+    progress: Progress | None = None,
+) -> list[SceneMap]:
+    """Predict scenes, as one stream of batches, each into a GeoTIFF on its own grid.
+
+    Every scene is looked at before the first is predicted.
+
+    Args:
+        pairs: (image, class map) of each scene.
+        model: What predicts.
+        window: Side of a window in pixels, or (rows, columns); the model's own by default.
+        stride: Step from one window to the next, likewise; by default half a window, or the
+            model's own where ``window`` is left out too.
+        batch_size: Windows in one call of the model.
+        blend: How overlapping windows are mixed.
+        resample: Read the images at the ground sampling distance that the model was trained at;
+            a map still lies on its image's own grid, each pixel the nearest prediction's.
+        resume: Go on with what an interrupted run left beside the maps.
+        skip_bad: Go on with the other scenes where one turns out to be damaged.
+        outputs: What is written beside the class maps, and how.
+        progress: Called after every batch.
+
+    Returns:
+        What was written, in the order of ``pairs``; without the scenes that were skipped.
+
+    Raises:
+        DataError: If an image cannot be read, or its bands are not the model's.
+        ConfigError: If an option has no meaning.
+        OutputError: If a file cannot be written; what it held is then untouched.
+    """
     if batch_size < 1:
         raise ConfigError(f"batch size must be >= 1, got {batch_size}")
-    _check_outputs(Path(image), out, overlay)
-    with (
-        rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
-        open_scene(image, model.contract, resample=resample) as raster,
-    ):
+    if stride is None:
+        stride = model.stride if window is None else half(_pair(window))
+    settings = Settings(
+        batch_size=batch_size,
+        blend=blend,
+        resample=resample,
+        resume=resume,
+        skip_bad=skip_bad,
+        outputs=outputs or SceneOutputs(),
+        model=getattr(model, "identity", {}),
+    )
+    size = model.window if window is None else window
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+        scenes = [plan_scene(Path(i), Path(o), model, size, stride, settings) for i, o in pairs]
+    results = SceneRun(scenes, model, settings, progress).run()
+    return [
+        _scene_map(result.scene, model, result.counts)
+        for result in results
+        if result.counts is not None
+    ]
+
+
+def plan_scene(
+    image: Path,
+    out: Path,
+    model: WindowModel,
+    window: int | Size,
+    stride: int | Size,
+    settings: Settings,
+) -> Scene:
+    """Look at a scene: whether it can be predicted, in which windows, from which row on.
+
+    Raises:
+        MmrsError: As `predict_scenes`.
+    """
+    with open_scene(image, model.contract, resample=settings.resample) as raster:
         if raster.georeference.is_missing:
             logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
         try:
             plan = plan_windows(raster.height, raster.width, window, stride)
         except ValueError as error:
             raise ConfigError(str(error), fix="choose 1 <= stride <= window") from error
-        rows = blended_rows(
-            model, raster, plan, batch_size=batch_size, blend=blend, progress=progress
-        )
-        counts = _write_map(Path(out), raster, rows, model)
-        if overlay is not None:
-            write_overlay(image, out, overlay, classes=model.classes, palette=model.palette)
-    pixels = tuple(int(count) for count in counts[: len(model.classes)])
-    return SceneMap(Path(out), tuple(model.classes), pixels, int(counts[NODATA_LABEL]), len(plan))
+        scene = Scene(image, plan, range(raster.height), out)
+        if settings.resume and spool_path(out).exists():
+            source = raster.source if isinstance(raster, ResampledRaster) else raster
+            with open_spool(scene, source, model, settings) as spool:
+                back = way_back(raster, spool.rows)
+                first = spool.rows if back is None else back.next_row
+            scene = replace(scene, rows=range(first, raster.height))
+    return scene
 
 
-def blended_rows(
-    model: WindowModel,
-    raster: Raster,
-    plan: WindowPlan,
-    *,
-    batch_size: int,
-    blend: BlendKind = "cosine",
-    progress: Progress | None = None,
-) -> Iterator[NDArray[np.float32]]:
-    """Blended probabilities of a scene, from the top down, as soon as they are final.
-
-    Windows without a valid pixel are never run; batches run on across the lines of windows.
-
-    Args:
-        model: What predicts.
-        raster: The scene.
-        plan: Its windows.
-        batch_size: Windows in one call of the model.
-        blend: How overlapping windows are mixed.
-        progress: Called after every batch.
-
-    Yields:
-        (K, n, width): the next n rows.
-    """
-    band = BandAccumulator(plan, len(model.classes), blend)
-    for done, windows, pixels in _read_batches(raster, plan, batch_size, model.contract):
-        for window, scores in zip(windows, model(pixels), strict=True):
-            yield from band.pop_until(window.row)
-            band.add(window, scores)
-        if progress is not None:
-            progress(done, len(plan))
-    yield from band.pop_until(plan.height)
-    if progress is not None:
-        progress(len(plan), len(plan))  # the last windows may have held nothing
-
-
-def decide(scores: NDArray[np.float32], threshold: float | None) -> NDArray[np.uint8]:
-    """Probabilities (K, H, W) -> class indices (H, W), see ``WindowModel.threshold``."""
-    if threshold is None:
-        return best_class(scores)
-    return (scores[1] > threshold).astype(np.uint8)
-
-
-def _write_map(
-    out: Path, raster: Raster, rows: Iterator[NDArray[np.float32]], model: WindowModel
-) -> NDArray[np.int64]:
-    """Write decided rows; returns how often each value (0 to 255) occurs."""
-    counts = np.zeros(256, dtype=np.int64)
-    scene, back = raster, None
-    if isinstance(raster, ResampledRaster):
-        scene = raster.source
-        back = BackToGrid(
-            scene.height, scene.width, from_height=raster.height, from_width=raster.width
-        )
-    with write_class_map(
-        out,
-        height=scene.height,
-        width=scene.width,
-        classes=model.classes,
-        palette=model.palette,
-        georeference=scene.georeference,
-    ) as writer:
-        for scores in rows:
-            labels = decide(scores, model.threshold)
-            if back is not None:
-                labels = back(labels)
-                if not len(labels):
-                    continue  # several rows of the prediction lie in one of the image
-            here = Window(writer.rows, 0, len(labels), scene.width)
-            labels[~scene.read_valid(here)] = NODATA_LABEL
-            counts += np.bincount(labels.ravel(), minlength=256)
-            writer.write_rows(labels)
-    return counts
-
-
-def _read_batches(
-    raster: Raster, plan: WindowPlan, batch_size: int, contract: ChannelContract
-) -> Iterator[tuple[int, Sequence[Window], NDArray[Any]]]:
-    """Batches of windows that hold data: (windows done, windows, pixels (N, h, w, bands))."""
-    holding = (
-        (index, window)
-        for index, window in enumerate(plan)
-        if not raster.has_invalid or raster.read_valid(window).any()
+def _scene_map(scene: Scene, model: WindowModel, counts: Any) -> SceneMap:
+    return SceneMap(
+        scene.out,
+        tuple(model.classes),
+        tuple(int(count) for count in counts[: len(model.classes)]),
+        int(counts[NODATA_LABEL]),
+        len(scene.plan),
     )
-    while chosen := list(islice(holding, batch_size)):
-        windows = [window for _, window in chosen]
-        pixels = np.stack([read_window(raster, window, contract) for window in windows])
-        yield chosen[-1][0] + 1, windows, pixels
 
 
 def _check_outputs(image: Path, out: str | Path, overlay: str | Path | None) -> None:
@@ -264,6 +273,8 @@ def predict_file(
     # what needs no model is refused before one is loaded
     with rasterio.Env(), Raster(image):
         _check_outputs(Path(image), out, overlay)
+    from mmrs.apis.window_model import load_window_model
+
     model = load_window_model(config, checkpoint, device=device, cfg_options=cfg_options)
     step: int | Size | None = stride
     if overlap is not None:

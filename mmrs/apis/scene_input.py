@@ -19,7 +19,9 @@ from mmrs.geo.windows import Window
 logger = logging.getLogger(__name__)
 
 
-def open_scene(image: str | Path, contract: ChannelContract, *, resample: bool) -> Raster:
+def open_scene(
+    image: str | Path, contract: ChannelContract, *, resample: bool, warn: bool = True
+) -> Raster:
     """Open the bands that a model takes, at the pixel size that it takes.
 
     Args:
@@ -27,6 +29,7 @@ def open_scene(image: str | Path, contract: ChannelContract, *, resample: bool) 
         contract: The model's.
         resample: Bring the scene to the model's ground sampling distance, instead of warning that
             it has another.
+        warn: Whether to warn of what differs without being wrong.
 
     Raises:
         DataError: The image holds other bands or another type; nothing is cast in silence.
@@ -40,11 +43,11 @@ def open_scene(image: str | Path, contract: ChannelContract, *, resample: bool) 
         raster.close()
         raise
     named = name_warning(contract, found)
-    if named is not None:
+    if named is not None and warn:
         logger.warning("warning: %s: %s", image, named)
     if not resample:
         told = gsd_warning(contract, found)
-        if told is not None:
+        if told is not None and warn:
             logger.warning("warning: %s: %s; --resample brings the image to that", image, told)
         return raster
     raster.close()
@@ -59,12 +62,25 @@ def open_scene(image: str | Path, contract: ChannelContract, *, resample: bool) 
 
 def read_window(raster: Raster, window: Window, contract: ChannelContract) -> NDArray[Any]:
     """Pixels of a window; those without data as they were in training, and never NaN."""
-    pixels = raster.read(window)
-    gaps_matter = contract.fills_gaps or pixels.dtype.kind == "f"
-    if not raster.has_invalid or not gaps_matter:
+    valid = raster.read_valid(window) if raster.has_invalid else None
+    return fill_gaps(raster.read(window), valid, contract)
+
+
+def fill_gaps(
+    pixels: NDArray[Any], valid: NDArray[np.bool_] | None, contract: ChannelContract
+) -> NDArray[Any]:
+    """Make pixels without data what they were in training.
+
+    Args:
+        pixels: (h, w, bands), changed in place where their type allows.
+        valid: (h, w), which of them hold data; None where all do.
+        contract: Of the model.
+    """
+    is_float = pixels.dtype.kind == "f"
+    if valid is None or not (contract.fills_gaps or is_float):
         return pixels
-    gaps = ~raster.read_valid(window)
-    if pixels.dtype.kind == "f":
+    gaps = ~valid
+    if is_float:
         gaps |= ~np.isfinite(pixels).all(axis=-1)
     if contract.scaling is None:
         pixels[gaps] = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -120,20 +119,37 @@ class BackToGrid:
         width: Columns of the raster.
         from_height: Rows of the map, h.
         from_width: Columns of the map.
+        first_row: The first row of the raster that is wanted.
+
+    Attributes:
+        first_row: As given.
+        row_of: For each row of the raster, the row of the map.
+        col_of: Likewise for columns.
     """
 
-    def __init__(self, height: int, width: int, *, from_height: int, from_width: int) -> None:
+    def __init__(
+        self, height: int, width: int, *, from_height: int, from_width: int, first_row: int = 0
+    ) -> None:
         self.row_of = nearest_index(height, from_height)
         self.col_of = nearest_index(width, from_width)
-        self._taken = 0
-        self._given = 0
+        self.first_row = self._given = first_row
+        self._taken = int(self.row_of[first_row]) if first_row < height else from_height
 
-    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """The next n rows of the map, (n, w) -> the rows of the raster that lie in them, (m, W)."""
-        first, self._taken = self._taken, self._taken + len(rows)
+    @property
+    def next_row(self) -> int:
+        """The row of the map from which on it wants rows."""
+        return self._taken
+
+    def rows_within(self, count: int) -> NDArray[np.intp]:
+        """The next rows of the raster that lie in the map's next ``count`` rows.
+
+        Returns:
+            (m,), for each of them its row, counted from the first of those ``count``.
+        """
+        first, self._taken = self._taken, self._taken + count
         end = int(np.searchsorted(self.row_of, self._taken))
         mine, self._given = self.row_of[self._given : end] - first, end
-        return np.ascontiguousarray(rows[mine][:, self.col_of])
+        return mine
 
 
 def nearest_index(count: int, from_count: int) -> NDArray[np.intp]:

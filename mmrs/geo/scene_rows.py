@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +51,14 @@ class SceneRows:
         return len(self.labels)
 
     def clear(self, invalid: NDArray[np.bool_]) -> None:
-        """Take the prediction away where ``invalid`` (n, W) says that there is no data."""
+        """Take the prediction away where ``invalid`` says that there is no data.
+
+        Args:
+            invalid: (n, W), or what broadcasts to it.
+        """
         if not invalid.any():
             return
+        invalid = np.broadcast_to(invalid, self.labels.shape)
         self.labels[invalid] = NODATA_LABEL
         for scores in (self.confidence, self.entropy):
             if scores is not None:
@@ -59,13 +66,20 @@ class SceneRows:
         if self.probabilities is not None:
             self.probabilities[:, invalid] = np.nan
 
-    def skip(self, count: int) -> SceneRows:
-        """The same without its first ``count`` rows."""
+    def part(self, first: int, last: int) -> SceneRows:
+        """Its rows from ``first`` up to ``last`` (excluded); views, not copies."""
+        return self._map(lambda rows: rows[..., first:last, :])
+
+    def take(self, row_of: NDArray[np.intp], col_of: NDArray[np.intp]) -> SceneRows:
+        """The rows and columns of these indices, as on another grid; copies."""
+        return self._map(lambda rows: np.ascontiguousarray(rows[..., row_of, :][..., col_of]))
+
+    def _map(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> SceneRows:
         return SceneRows(
-            self.labels[count:],
-            None if self.confidence is None else self.confidence[count:],
-            None if self.entropy is None else self.entropy[count:],
-            None if self.probabilities is None else self.probabilities[:, count:],
+            change(self.labels),
+            None if self.confidence is None else change(self.confidence),
+            None if self.entropy is None else change(self.entropy),
+            None if self.probabilities is None else change(self.probabilities),
         )
 
 

@@ -372,19 +372,23 @@ def test_other_bands_or_types_than_the_models_are_refused(
     assert not (tmp_path / "map.tif").exists()
 
 
-def test_an_error_in_the_model_leaves_the_old_map(tmp_path: Path, pixels: np.ndarray) -> None:
+def test_an_error_in_the_model_leaves_the_old_map(
+    tmp_path: Path, pixels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
     class Failing(ColourModel):
         def __call__(self, windows: np.ndarray) -> np.ndarray:
-            if len(self.shapes) == 3:
+            if len(self.shapes) == fails_at:
                 raise RuntimeError("boom")
             return super().__call__(windows)
 
     image = write_scene(tmp_path / "scene.tif", pixels)
     (tmp_path / "map.tif").write_text("old")
-    with pytest.raises(RuntimeError, match="boom"):
-        predict_scene(image, tmp_path / "map.tif", Failing(), window=8)
-    assert (tmp_path / "map.tif").read_text() == "old"
-    assert sorted(os.listdir(tmp_path)) == ["map.tif", "scene.tif"]
+    for fails_at, left in ((0, []), (3, [".map.tif.mmrs-rows"])):
+        with pytest.raises(RuntimeError, match="boom"):
+            predict_scene(image, tmp_path / "map.tif", Failing(), window=8)
+        assert (tmp_path / "map.tif").read_text() == "old"
+        assert sorted(os.listdir(tmp_path)) == [*left, "map.tif", "scene.tif"]
+    assert "map.tif: 4 of 41 rows are kept; --resume goes on from there" in caplog.text
 
 
 @pytest.mark.parametrize(

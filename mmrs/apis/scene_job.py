@@ -1,0 +1,122 @@
+"""One scene on its way: windows' scores in, finished rows out, on the scene's own grid."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrs.apis.scene_band import Band
+from mmrs.apis.scene_stream import Place, ValidRows
+from mmrs.geo.raster import Raster
+from mmrs.geo.resampled import BackToGrid
+from mmrs.geo.scene_rows import SceneRows
+from mmrs.geo.windows import Window
+
+
+class SceneJob:
+    """Blends a scene's windows and hands on the rows that are wanted, nodata taken out.
+
+    Args:
+        rows: The wanted rows of the grid that is predicted on.
+        band: Blends the windows.
+        take: Where finished rows go, from the top down.
+        to_grid: Where the scene is predicted at another pixel size: the way back to its own grid.
+        source: The scene on its own grid, with ``to_grid``.
+    """
+
+    def __init__(
+        self,
+        rows: range,
+        band: Band,
+        take: Callable[[SceneRows], None],
+        *,
+        to_grid: BackToGrid | None = None,
+        source: Raster | None = None,
+    ) -> None:
+        self._rows = rows
+        self._band = band
+        self._take = take
+        self._to_grid = to_grid
+        self._source = source
+        self._source_row = 0 if to_grid is None else to_grid.first_row
+        self._valid = ValidQueue()
+        self._begun = False
+
+    def add_valid(self, rows: ValidRows) -> None:
+        """Which pixels of rows hold data; comes before the windows that end in them."""
+        if self._to_grid is None:
+            self._valid.push(rows)
+
+    def add(self, place: Place, scores: Any) -> None:
+        """Add a window that is needed."""
+        if not self._begun:
+            # above lies what is not wanted; between them, windows without data
+            self._band.top = min(place.window.row, self._rows.start)
+            self._begun = True
+        self._pop(place.window.row)
+        self._band.add(place.window, scores)
+
+    def finish(self) -> None:
+        """Hand on the rows that are left."""
+        if not self._begun:
+            self._band.top = self._rows.start
+        self._pop(self._rows.stop)
+
+    def _pop(self, until: int) -> None:
+        row = self._band.top
+        for rows in self._band.pop_until(max(row, min(until, self._rows.stop))):
+            first = max(row, self._rows.start)
+            if first < row + len(rows):
+                self._hand_on(rows.part(first - row, len(rows)), first)
+            row += len(rows)
+
+    def _hand_on(self, rows: SceneRows, row: int) -> None:
+        if self._to_grid is None:
+            for invalid, first, last in self._valid.pop(row, row + len(rows)):
+                rows.part(first - row, last - row).clear(invalid)
+            self._take(rows)
+            return
+        inside = self._to_grid.rows_within(len(rows))
+        if not len(inside) or self._source is None:
+            return  # several rows of the prediction lie in one of the scene
+        rows = rows.take(inside, self._to_grid.col_of)
+        here = Window(self._source_row, 0, len(rows), self._source.width)
+        rows.clear(~self._source.read_valid(here))
+        self._source_row += len(rows)
+        self._take(rows)
+
+
+class ValidQueue:
+    """Which pixels hold data, of rows that were read and not yet handed on."""
+
+    def __init__(self) -> None:
+        self._held: deque[ValidRows] = deque()
+
+    def push(self, rows: ValidRows) -> None:
+        """Append rows; they follow the last ones."""
+        self._held.append(rows)
+
+    def pop(self, first: int, last: int) -> list[tuple[NDArray[np.bool_], int, int]]:
+        """Take out rows ``first`` to ``last`` (excluded), and forget those above.
+
+        Returns:
+            For each stretch of them with gaps: which pixels hold none, (n, W) or one for all,
+            its first row and one past its last.
+        """
+        found = []
+        for held in self._held:
+            start, stop = max(first, held.row), min(last, held.row + held.count)
+            if start >= stop or held.valid is True:
+                continue
+            if held.valid is False:
+                invalid = np.ones((1, 1), dtype=bool)
+            else:
+                invalid = ~np.asarray(held.valid)[start - held.row : stop - held.row]
+            found.append((invalid, start, stop))
+        while self._held and self._held[0].row + self._held[0].count <= last:
+            self._held.popleft()
+        return found

@@ -1,0 +1,121 @@
+"""How scenes are predicted, and what a map depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mmrs.apis.scene_stream import Scene
+from mmrs.errors import OutputError
+from mmrs.geo.blending import BlendKind
+from mmrs.geo.scene_rows import Wanted
+from mmrs.geo.score_codes import ScoreType
+from mmrs.version import __version__
+
+MapFormat = Literal["gtiff", "cog"]
+
+
+@dataclass(frozen=True)
+class SceneOutputs:
+    """Which files are written of a scene, all beside its class map.
+
+    Attributes:
+        format: Of the rasters: ``gtiff`` (tiled, BigTIFF where needed) or ``cog``.
+        compress: Of the rasters: ``deflate``, ``zstd``, ``lzw`` or ``none``.
+        overviews: Whether GeoTIFFs get overviews; a COG always has them.
+        confidence: The largest probability, ``NAME_confidence.tif``.
+        entropy: The Shannon entropy, ``NAME_entropy.tif``.
+        probabilities: One band a class, ``NAME_probabilities.tif``.
+        score_dtype: How these are stored.
+        vectors: Suffix of the polygons to write, such as ``.gpkg``; None for none.
+        min_area_m2: Polygons below this area are not written.
+        simplify_m: How far simplified borders may lie from the map's; 0 keeps every corner.
+        areas: Areas of the classes, ``NAME_areas.csv``.
+        overlay: A picture: image, map, both, legend, ``NAME.png``.
+    """
+
+    format: MapFormat = "gtiff"
+    compress: str = "deflate"
+    overviews: bool = False
+    confidence: bool = False
+    entropy: bool = False
+    probabilities: bool = False
+    score_dtype: ScoreType = "uint8"
+    vectors: str | None = None
+    min_area_m2: float = 0.0
+    simplify_m: float = 0.0
+    areas: bool = False
+    overlay: bool = False
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is kept of the probabilities while a scene is predicted."""
+        # polygons carry their mean confidence
+        return Wanted(
+            confidence=self.confidence or self.vectors is not None,
+            entropy=self.entropy,
+            probabilities=self.probabilities,
+        )
+
+    def paths(self, out: Path) -> dict[str, Path]:
+        """The files beside a class map, by what they hold."""
+        chosen = {
+            name: out.with_name(f"{out.stem}_{name}.tif")
+            for name in ("confidence", "entropy", "probabilities")
+            if getattr(self, name)
+        }
+        if self.vectors is not None:
+            chosen["vectors"] = out.with_suffix(self.vectors)
+        if self.areas:
+            chosen["areas"] = out.with_name(f"{out.stem}_areas.csv")
+        if self.overlay:
+            chosen["overlay"] = out.with_suffix(".png")
+        return chosen
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How scenes are predicted.
+
+    Attributes:
+        batch_size: Windows in one call of the model.
+        blend: How overlapping windows are mixed.
+        resample: Read scenes at the pixel size that the model was trained at.
+        resume: Go on with what an interrupted run left.
+        skip_bad: Go on with the other scenes where one cannot be read.
+        outputs: What is written of each scene.
+        model: What tells this model from another, for a resume.
+    """
+
+    batch_size: int = 4
+    blend: BlendKind = "cosine"
+    resample: bool = False
+    resume: bool = False
+    skip_bad: bool = False
+    outputs: SceneOutputs = field(default_factory=SceneOutputs)
+    model: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def scene_fingerprint(scene: Scene, settings: Settings) -> dict[str, Any]:
+    """All that decides what the pixels of a scene's map are.
+
+    Raises:
+        OutputError: The scene is gone.
+    """
+    plan = scene.plan
+    try:
+        stat = scene.image.stat()
+    except OSError as error:
+        raise OutputError(f"its image {scene.image} is gone", where=scene.out) from error
+    return {
+        "mmrs": __version__,
+        **{f"model {key}": value for key, value in settings.model.items()},
+        "image": [scene.image.name, stat.st_size, stat.st_mtime_ns],
+        "windows": [plan.window_height, plan.window_width],
+        "strides": [list(plan.row_starts[:2]), list(plan.col_starts[:2])],
+        "blend": settings.blend,
+        "batch size": settings.batch_size,
+        "resampled": settings.resample,
+    }

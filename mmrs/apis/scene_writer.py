@@ -1,0 +1,118 @@
+"""A scene that is being predicted: its windows' scores in, its files out."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from mmrs.apis.scene_band import make_band
+from mmrs.apis.scene_input import open_scene
+from mmrs.apis.scene_job import SceneJob
+from mmrs.apis.scene_outputs import publish_scene
+from mmrs.apis.scene_settings import Settings, scene_fingerprint
+from mmrs.apis.scene_stream import Scene
+from mmrs.apis.window_protocol import WindowModel
+from mmrs.geo.raster import Raster
+from mmrs.geo.resampled import BackToGrid, ResampledRaster
+from mmrs.geo.row_spool import RowSpool
+
+logger = logging.getLogger(__name__)
+
+
+class SceneWriter:
+    """Takes what the model says of one scene, keeps finished rows, publishes the files.
+
+    Args:
+        scene: What is to be predicted of it.
+        model: What predicts.
+        settings: How.
+
+    Attributes:
+        job: Takes the windows' scores.
+    """
+
+    def __init__(self, scene: Scene, model: WindowModel, settings: Settings) -> None:
+        self._scene, self._model, self._settings = scene, model, settings
+        with ExitStack() as stack:
+            raster = stack.enter_context(open_predicted(scene, model, settings))
+            source = raster.source if isinstance(raster, ResampledRaster) else raster
+            self._georeference = source.georeference
+            self._spool = stack.enter_context(open_spool(scene, source, model, settings))
+            self.job = SceneJob(
+                scene.rows,
+                make_band(model, scene.plan, settings.blend, settings.outputs.wanted),
+                self._spool.append,
+                to_grid=way_back(raster, self._spool.rows),
+                source=source,
+            )
+            self._stack = stack.pop_all()
+
+    def publish(self) -> NDArray[np.int64]:
+        """Write the files out of the rows that were kept; returns how often each value occurs."""
+        with self._stack, rasterio.Env():
+            counts = publish_scene(
+                self._spool,
+                self._scene,
+                self._settings.outputs,
+                georeference=self._georeference,
+                model=self._model,
+            )
+            self._spool.delete()
+        return counts
+
+    def close(self) -> None:
+        """Let go of the files; the rows that were kept stay for a resume."""
+        with self._stack:
+            kept, height = self._spool.rows, self._spool.height
+            if not kept:
+                self._spool.delete()
+                return
+            logger.warning(
+                "%s: %d of %d rows are kept; --resume goes on from there",
+                self._scene.out, kept, height,
+            )  # fmt: skip
+
+    def discard(self) -> None:
+        """Let go of the files and of the rows."""
+        with self._stack:
+            self._spool.delete()
+
+
+def open_predicted(scene: Scene, model: WindowModel, settings: Settings) -> Raster:
+    """Open a scene as the model takes it; warnings were given when it was planned."""
+    return open_scene(scene.image, model.contract, resample=settings.resample, warn=False)
+
+
+def open_spool(scene: Scene, source: Raster, model: WindowModel, settings: Settings) -> RowSpool:
+    """Open the rows that are kept of a scene.
+
+    Raises:
+        OutputError: They cannot be written, or an interrupted run had other settings.
+    """
+    return RowSpool(
+        scene.out,
+        fingerprint=scene_fingerprint(scene, settings),
+        width=source.width,
+        height=source.height,
+        resume=settings.resume,
+        wanted=settings.outputs.wanted,
+        num_classes=len(model.classes),
+        score_dtype=settings.outputs.score_dtype,
+    )
+
+
+def way_back(raster: Raster, first_row: int) -> BackToGrid | None:
+    """From a resampled scene to its own grid, from a row of that grid on."""
+    if not isinstance(raster, ResampledRaster):
+        return None
+    return BackToGrid(
+        raster.source.height,
+        raster.source.width,
+        from_height=raster.height,
+        from_width=raster.width,
+        first_row=first_row,
+    )
