@@ -20,11 +20,15 @@ from mmrs.version import __version__
 FORMAT = "mmrs.prepared/1"
 
 
-def hash_sources(source: Path) -> list[dict[str, Any]]:
-    """Name, size and SHA-256 of each archive; plain files are hashed as they are read."""
+def hash_sources(source: Path, converter: Converter) -> list[dict[str, Any]]:
+    """Name, size and SHA-256 of each archive read; plain files are hashed as they are read."""
     archives = [source] if source.is_file() else []
     if source.is_dir():
-        archives = [p for p in sorted(source.rglob("*")) if p.is_file() and is_archive(p.name)]
+        archives = [
+            path
+            for path in sorted(source.rglob("*"))
+            if path.is_file() and is_archive(path.name) and converter.wants_archive(path.name)
+        ]
     found = []
     with progress_bar("checksums") as show:
         for index, path in enumerate(archives):

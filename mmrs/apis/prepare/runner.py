@@ -78,16 +78,22 @@ def prepare(
         )
     found = _check_out(out, key, run.overwrite)
     if found is not None:
-        tell(f"{out} is prepared already, with these settings; all its files are whole")
+        tell(
+            f"{out} is prepared already, with these settings; all its files are whole "
+            "(--overwrite makes it anew, where SOURCE has changed)"
+        )
         return found
     staging = Staging(out, key)
     with staging.opened():
+        # another run may have finished it since
+        if _check_out(out, key, run.overwrite) is not None:
+            raise OutputError("another run has just prepared this set", where=out)
         files = _survey(converter, source, staging.scratch, run)
         plan = converter.plan(files, options, source)
         _check_plan(plan, source)
         for note in plan.notes:
             tell(f"note: {note}")
-        sources = hash_sources(source)
+        sources = hash_sources(source, converter)
         records, skipped = _cut_all(plan, staging, options, run)
         if not any(record["tiles"] or record.get("listed") for record in records):
             raise DataError("gives no tile at all", where=source, fix="see what was skipped above")

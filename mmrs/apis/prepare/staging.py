@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,14 +115,15 @@ class Staging:
             OutputError: The folders cannot be renamed.
         """
         self._flush()
-        old = self.out.with_name(f"{self.out.name}.replaced")
+        # a name of its own: a run that was killed here may have left one behind
+        old = self.out.with_name(f"{self.out.name}.replaced-{secrets.token_hex(8)}")
         try:
             shutil.rmtree(self.scratch, ignore_errors=True)
-            (self.root / _JOURNAL).unlink(missing_ok=True)
             if self.out.exists():
                 os.replace(self.out, old)
             os.replace(self.root, self.out)
-            (self.out / _LOCK).unlink(missing_ok=True)
+            for name in (_JOURNAL, _LOCK):
+                (self.out / name).unlink(missing_ok=True)
         except OSError as error:
             if old.exists() and not self.out.exists():
                 os.replace(old, self.out)
@@ -129,7 +132,8 @@ class Staging:
                 where=self.out,
                 fix="move it there by hand",
             ) from error
-        shutil.rmtree(old, ignore_errors=True)
+        for left in self.out.parent.glob(f"{glob.escape(self.out.name)}.replaced-{'?' * 16}"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _flush(self) -> None:
         """Bring all files to the disk, before anybody can take the set for finished."""
@@ -149,6 +153,7 @@ class Staging:
         lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
         head = _parse(lines[0]) if lines else None
         if head is None or head.get("key") != self.key:
+            self._check_ours()
             for path in self.root.iterdir():
                 if path.name != _LOCK:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -161,6 +166,21 @@ class Staging:
         if not journal.read_bytes().endswith(b"\n"):
             with open(journal, "a", encoding="utf-8") as file:
                 file.write("\n")
+
+
+    def _check_ours(self) -> None:
+        """Refuse to clear a folder that happens to have this name."""
+        # a kill while the set is published leaves a manifest and no journal
+        if any((self.root / name).is_file() for name in (_JOURNAL, MANIFEST)):
+            return
+        foreign = [p.name for p in self.root.iterdir() if p.name not in (_LOCK, SCRATCH)]
+        if foreign:
+            raise OutputError(
+                f"holds files that were not made by this command, such as {foreign[0]}, and this "
+                "run needs the name for its unfinished files",
+                where=self.root,
+                fix="move it away, or name another OUT",
+            )
 
 
 def tiles_are_whole(root: Path, record: Mapping[str, Any]) -> bool:
@@ -192,7 +212,9 @@ def check_replaceable(out: Path) -> None:
     ours = {
         name for image in manifest["images"] for tile in image["tiles"] for name in tile["files"]
     }
-    ours |= {MANIFEST, BLOCK, *manifest.get("lists", ())} if manifest["images"] else set()
+    if manifest["images"]:
+        # the last two where a run was killed just before it removed them
+        ours |= {MANIFEST, BLOCK, *manifest.get("lists", ()), _JOURNAL, _LOCK}
     foreign = [
         path
         for path in out.rglob("*")

@@ -242,6 +242,59 @@ def test_two_runs_do_not_meet(source: Path, tmp_path: Path) -> None:
         go(source, tmp_path / "o")
 
 
+def test_a_run_that_finished_meanwhile_is_not_replaced(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o"
+    opened = Staging.opened
+    go(source, tmp_path / "other")
+
+    def late(self):
+        os.replace(tmp_path / "other", out)  # as another run does after our first look
+        return opened(self)
+
+    monkeypatch.setattr(Staging, "opened", late)
+    with pytest.raises(OutputError, match="prepared with other settings|just prepared"):
+        go(source, out, options=Options(tile=16))
+    assert read_manifest(out)["options"] == {"tile": 32, "stride": 16}
+
+
+def test_a_folder_of_the_users_is_never_cleared(source: Path, tmp_path: Path) -> None:
+    for name in ("o.partial", "o.replaced"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"o\.partial: holds files that were not .* mine\.txt"):
+        go(source, tmp_path / "o")
+    assert (tmp_path / "o.partial/mine.txt").read_text() == "mine"
+    (tmp_path / "o.partial/mine.txt").unlink()
+    go(source, tmp_path / "o")
+    assert (tmp_path / "o.replaced/mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_kill_while_a_set_is_replaced_can_be_mended_by_the_same_command(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    out, other = tmp_path / "o", Options(tile=16)
+    anew = RunOptions(workers=0, overwrite=True)
+    go(source, out)
+    replace, calls = os.replace, []
+
+    def dies(first, second):
+        replace(first, second)
+        calls.append(second)
+        if sum(Path(second).parent == tmp_path for second in calls) == call:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            go(source, out, anew, other)
+    go(source, out, anew, other)
+    assert sorted(os.listdir(tmp_path)) == ["o"]
+    assert not [name for name in os.listdir(out) if name.startswith(".")]
+
+
 def test_a_full_disk_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path, content):
         raise OutputError("cannot be written (No space left on device)", where=path)
