@@ -167,7 +167,6 @@ class Staging:
             with open(journal, "a", encoding="utf-8") as file:
                 file.write("\n")
 
-
     def _check_ours(self) -> None:
         """Refuse to clear a folder that happens to have this name."""
         # a kill while the set is published leaves a manifest and no journal

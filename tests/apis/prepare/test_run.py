@@ -254,7 +254,7 @@ def test_a_run_that_finished_meanwhile_is_not_replaced(
         return opened(self)
 
     monkeypatch.setattr(Staging, "opened", late)
-    with pytest.raises(OutputError, match="prepared with other settings|just prepared"):
+    with pytest.raises(OutputError, match=r"prepared with other settings|just prepared"):
         go(source, out, options=Options(tile=16))
     assert read_manifest(out)["options"] == {"tile": 32, "stride": 16}
 
