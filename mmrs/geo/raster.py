@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from mmrs.errors import DataError
+from mmrs.geo.gdal_errors import gdal_errors, short_message
+from mmrs.geo.georeference import (
+    Georeference,
+    allow_missing_georeference,
+    read_georeference,
+    to_coordinates,
+    window_transform,
+)
 from mmrs.geo.ground_sampling import ground_sampling
 from mmrs.geo.windows import Window
+
+# what belongs to a raster is found here too, wherever it is written
+__all__ = [
+    "Georeference",
+    "Raster",
+    "allow_missing_georeference",
+    "gdal_errors",
+    "to_coordinates",
+    "window_transform",
+]
 
 # VRT and network drivers are left out: a scene must not reach for other files
 DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "ENVI")
@@ -30,39 +45,6 @@ DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "
 # rasterio hands the number on in bytes, not in MB
 GDAL_CACHE_BYTES = 128 * 2**20
 MAX_BANDS = 4096  # hyperspectral sensors have some hundreds; a damaged header, 65535
-
-
-@dataclass(frozen=True)
-class Georeference:
-    """Where a raster lies: whatever of CRS, grid, control points and RPCs it carries.
-
-    Attributes:
-        crs: Coordinate reference system of ``transform``, or None.
-        transform: Pixel (column, row) -> CRS coordinates, rotation and shear included; None
-            where the file has none.
-        gcps: Ground control points, often of scenes not yet rectified.
-        gcps_crs: Coordinate reference system of the control points.
-        rpcs: Rational polynomial coefficients, as rasterio holds them.
-    """
-
-    crs: Any = None
-    transform: Affine | None = None
-    gcps: tuple[Any, ...] = ()
-    gcps_crs: Any = None
-    rpcs: Any = None
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether nothing says where the raster lies on Earth."""
-        on_grid = self.crs is not None and self.transform is not None
-        return not (on_grid or self.gcps or self.rpcs is not None)
-
-    @property
-    def gsd(self) -> float | None:
-        """Length of a pixel's side in units of the CRS (metres if projected), or None."""
-        if self.transform is None:
-            return None
-        return float(abs(self.transform.determinant) ** 0.5)
 
 
 class Raster:
@@ -122,7 +104,7 @@ class Raster:
         self.width: int = dataset.width
         self.count = len(self._bands)
         self.dtype: str = dataset.dtypes[0]
-        self.georeference = _georeference(dataset)
+        self.georeference = read_georeference(dataset)
         self.nodata: float | None = dataset.nodata
         # each of these looks at all bands every time that it is asked
         names, all_flags = dataset.descriptions, dataset.mask_flag_enums
@@ -315,58 +297,6 @@ class Raster:
             )
 
 
-@contextmanager
-def gdal_errors(path: Path, told: str) -> Iterator[None]:
-    """Tell in one line what GDAL, or rasterio on its behalf, raises of a damaged file.
-
-    Args:
-        path: The file.
-        told: What cannot be done with it.
-
-    Raises:
-        DataError: In place of theirs.
-    """
-    try:
-        yield
-    except DataError:
-        raise
-    # CPLE_BaseError is what rasterio forgets to translate
-    except (RasterioError, CPLE_BaseError, ValueError, TypeError, KeyError) as error:
-        cause = _short(error.__cause__ or error, path)
-        raise DataError(
-            f"{told} ({cause})", where=path, fix="the file is damaged; fetch it again"
-        ) from error
-    except MemoryError as error:
-        raise DataError(
-            f"{told}: that needs more memory than there is",
-            where=path,
-            fix="read it by windows (mmrs.RasterSegDataset); if it should be small, its header "
-            "is damaged",
-        ) from error
-
-
-def to_coordinates(transform: Affine, col: Any, row: Any) -> tuple[Any, Any]:
-    """Coordinates (x, y) of a place given in pixels; numbers or arrays."""
-    # affine 3 warns of `*`, affine 2 knows no `@`
-    a, b, c, d, e, f = tuple(transform)[:6]
-    return a * col + b * row + c, d * col + e * row + f
-
-
-def window_transform(transform: Affine, window: Window) -> Affine:
-    """The transform of a window of a raster, pixel (column, row) of the window -> coordinates."""
-    a, b, _, d, e, _ = tuple(transform)[:6]
-    x, y = to_coordinates(transform, window.col, window.row)
-    return Affine(a, b, x, d, e, y)
-
-
-@contextmanager
-def allow_missing_georeference() -> Iterator[None]:
-    """Silence rasterio's warning: whoever needs a georeference asks for it and says so."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
 def _open(path: Path) -> Any:
     if not path.is_file():
         what = "is a folder, not a raster" if path.is_dir() else "no such file"
@@ -384,7 +314,7 @@ def _open(path: Path) -> Any:
                 f"{path.stem}.tif",
             ) from error
         raise DataError(
-            f"not a raster that can be read ({_short(error, path)})",
+            f"not a raster that can be read ({short_message(error, path)})",
             where=path,
             fix="give a GeoTIFF, PNG, JPEG or JPEG 2000",
         ) from error
@@ -400,14 +330,3 @@ def _strict(driver: str) -> AbstractContextManager[Any]:
 def _is_vrt(path: Path) -> bool:
     with path.open("rb") as file:
         return b"<VRTDataset" in file.read(512)
-
-
-def _short(error: BaseException, path: Path) -> str:
-    """GDAL's message without the path, which the error line begins with anyway."""
-    return str(error).replace(f"'{path}' ", "").replace(f"{path}: ", "")
-
-
-def _georeference(dataset: Any) -> Georeference:
-    gcps, gcps_crs = dataset.gcps
-    transform = None if dataset.transform.is_identity else dataset.transform
-    return Georeference(dataset.crs, transform, tuple(gcps), gcps_crs, dataset.rpcs)

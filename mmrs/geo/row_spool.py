@@ -152,7 +152,7 @@ class RowSpool:
         Raises:
             OutputError: The spool was damaged since it was written.
         """
-        return map(self._decoded, self.read_codes())
+        return map(self.decode, self.read_codes())
 
     def read_rows(self, first: int, last: int) -> SceneRows:
         """The rows from ``first`` to ``last``, the latter left out.
@@ -174,7 +174,7 @@ class RowSpool:
         joined = {
             name: np.concatenate([piece[name] for piece in pieces], axis=-2) for name in pieces[0]
         }
-        return self._decoded(joined)
+        return self.decode(joined)
 
     def read_codes(self) -> Iterator[Arrays]:
         """As ``read``, as it is stored: ``labels`` (n, W) and scores as ``code`` has them.
@@ -183,6 +183,14 @@ class RowSpool:
         """
         for index in range(len(self._frames)):
             yield self._read_frame(index)
+
+    def decode(self, arrays: Arrays) -> SceneRows:
+        """What ``read_codes`` gives as what ``read`` gives."""
+        scores = {
+            name: self.code.decode(codes) for name, codes in arrays.items() if name != "labels"
+        }
+        # a copy, because arrays over bytes cannot be written to
+        return SceneRows(arrays["labels"].copy(), **scores)
 
     def _begin(self, header: dict[str, Any], resume: bool) -> None:
         kept = _read_header(self._file) if resume else None
@@ -270,13 +278,6 @@ class RowSpool:
                 fix="run again with --resume, which recomputes them",
             )
         return self._codec.unpack(head, payload)
-
-    def _decoded(self, arrays: Arrays) -> SceneRows:
-        scores = {
-            name: self.code.decode(codes) for name, codes in arrays.items() if name != "labels"
-        }
-        # a copy, because arrays over bytes cannot be written to
-        return SceneRows(arrays["labels"].copy(), **scores)
 
 
 def _layouts(wanted: Wanted, num_classes: int, score_dtype: ScoreType) -> tuple[ArrayLayout, ...]:

@@ -16,6 +16,7 @@ from rasterio.rpc import RPC
 from mmrs.errors import OutputError
 from mmrs.geo.class_map import write_class_map
 from mmrs.geo.raster import Georeference, Raster, allow_missing_georeference
+from mmrs.geo.raster_output import RasterOptions
 
 CLASSES = ("water", "é 中")
 PALETTE = [(0, 0, 255), (10, 20, 30)]
@@ -151,9 +152,9 @@ def test_a_map_that_is_not_what_was_written_is_not_published(
 
     path = tmp_path / "map.tif"
     path.write_text("old")
-    monkeypatch.setattr("mmrs.geo.class_map._close", close_and_damage)
+    monkeypatch.setattr("mmrs.geo.raster_output._close", close_and_damage)
     with allow_missing_georeference(), rasterio.Env(), pytest.raises(OutputError, match=message):
-        write(path, random_labels(512, 512))
+        write(path, random_labels(512, 512), options=RasterOptions(overviews="none"))
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["map.tif"]
 

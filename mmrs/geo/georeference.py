@@ -1,0 +1,76 @@
+"""Where a raster lies on Earth, and how its pixels become coordinates."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+
+from mmrs.geo.windows import Window
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where a raster lies: whatever of CRS, grid, control points and RPCs it carries.
+
+    Attributes:
+        crs: Coordinate reference system of ``transform``, or None.
+        transform: Pixel (column, row) -> CRS coordinates, rotation and shear included; None
+            where the file has none.
+        gcps: Ground control points, often of scenes not yet rectified.
+        gcps_crs: Coordinate reference system of the control points.
+        rpcs: Rational polynomial coefficients, as rasterio holds them.
+    """
+
+    crs: Any = None
+    transform: Affine | None = None
+    gcps: tuple[Any, ...] = ()
+    gcps_crs: Any = None
+    rpcs: Any = None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing says where the raster lies on Earth."""
+        on_grid = self.crs is not None and self.transform is not None
+        return not (on_grid or self.gcps or self.rpcs is not None)
+
+    @property
+    def gsd(self) -> float | None:
+        """Length of a pixel's side in units of the CRS (metres if projected), or None."""
+        if self.transform is None:
+            return None
+        return float(abs(self.transform.determinant) ** 0.5)
+
+
+def read_georeference(dataset: Any) -> Georeference:
+    """What an open file of rasterio's says of where it lies."""
+    gcps, gcps_crs = dataset.gcps
+    transform = None if dataset.transform.is_identity else dataset.transform
+    return Georeference(dataset.crs, transform, tuple(gcps), gcps_crs, dataset.rpcs)
+
+
+def to_coordinates(transform: Affine, col: Any, row: Any) -> tuple[Any, Any]:
+    """Coordinates (x, y) of a place given in pixels; numbers or arrays."""
+    # affine 3 warns of `*`, affine 2 knows no `@`
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return a * col + b * row + c, d * col + e * row + f
+
+
+def window_transform(transform: Affine, window: Window) -> Affine:
+    """The transform of a window of a raster, pixel (column, row) of the window -> coordinates."""
+    a, b, _, d, e, _ = tuple(transform)[:6]
+    x, y = to_coordinates(transform, window.col, window.row)
+    return Affine(a, b, x, d, e, y)
+
+
+@contextmanager
+def allow_missing_georeference() -> Iterator[None]:
+    """Silence rasterio's warning: whoever needs a georeference asks for it and says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
