@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 
 from mmrs.apis.build_errors import explain_build_error
@@ -22,10 +21,16 @@ from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
+from mmrs.apis.network_call import Amp, NetworkCall
+from mmrs.apis.tensor_scene_band import TensorSceneBand
+from mmrs.apis.window_batch import WindowBatches
 from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, half
 from mmrs.compat import check_compiled_operators, safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
+from mmrs.geo.blending import BlendKind
 from mmrs.geo.palette import check_palette, default_palette
+from mmrs.geo.scene_rows import Wanted
+from mmrs.geo.windows import WindowPlan
 
 __all__ = [
     "SegmentorWindowModel",
@@ -47,6 +52,14 @@ class SegmentorWindowModel:
         palette: RGB of each class.
         window: Size of a window that suits it, (rows, columns).
         stride: Step between windows that suits it; half a window by default.
+        amp: Compute in half precision where autocast finds it safe: ``bf16``, ``fp16``, or None.
+            Probabilities are of single precision all the same.
+        compile: Compile the network by ``torch.compile``, once for each size of windows; batches
+            that are not full are filled up for it.
+        channels_last: Lay network and batches out with the channels last.
+
+    Raises:
+        ConfigError: If ``amp`` is something else.
     """
 
     def __init__(
@@ -58,7 +71,12 @@ class SegmentorWindowModel:
         palette: Sequence[tuple[int, int, int]],
         window: Size = (DEFAULT_WINDOW_PX, DEFAULT_WINDOW_PX),
         stride: Size | None = None,
+        amp: Amp | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
     ):
+        if channels_last:
+            model.to(memory_format=torch.channels_last)
         self.model = model
         self.contract = contract
         self.classes = tuple(classes)
@@ -68,32 +86,40 @@ class SegmentorWindowModel:
         head = _last_head(model)
         # one output channel and a threshold is MMSeg's other way to tell two classes apart
         self.threshold: float | None = head.threshold if head.out_channels == 1 else None
+        self._batches = WindowBatches(
+            model.data_preprocessor, contract, channels_last=channels_last
+        )
+        self._network = NetworkCall(model, amp=amp, compile=compile)
 
-    @torch.inference_mode()
     def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels in file order, (N, h, w, bands) -> probabilities (N, K, h, w)."""
+        return np.asarray(self.scores(windows).cpu().numpy())
+
+    @torch.inference_mode()
+    def scores(self, windows: NDArray[Any]) -> torch.Tensor:
+        """The same on the model's device; on a GPU computed later, in the order of its queue."""
         _, height, width, _ = windows.shape
-        if self.contract.scaling is not None:
-            windows = self.contract.scaling(windows)
-        elif windows.dtype != np.uint8:
-            windows = windows.astype(np.float32, copy=False)
-        if self.contract.order == "reversed":
-            windows = windows[..., ::-1]
-        batch = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 3, 1, 2)))
-        meta = {"img_shape": (height, width), "ori_shape": (height, width)}
-        samples = [SegDataSample(metainfo={**meta, "pad_shape": (height, width)}) for _ in batch]
-        data = self.model.data_preprocessor({"inputs": list(batch), "data_samples": samples})
-        metas = [sample.metainfo for sample in data["data_samples"]]
-        logits = self.model.encode_decode(data["inputs"], metas)
+        inputs, metas = self._batches(windows)
+        logits = self._network(inputs, metas)
         if hasattr(self.model, "refine_logits"):  # a CRF; a window's overlap is its halo
-            logits = self.model.refine_logits(logits, data["inputs"], metas)
+            logits = self.model.refine_logits(logits, inputs, metas)
         logits = logits[..., :height, :width].float()
         if self.threshold is not None:
             second = logits.sigmoid()
-            scores = torch.cat([1 - second, second], dim=1)
-        else:
-            scores = logits.softmax(dim=1)
-        return np.asarray(scores.cpu().numpy())
+            return torch.cat([1 - second, second], dim=1)
+        # in place: on a CPU fresh memory of this size costs more than the softmax
+        return torch.softmax(logits, dim=1, out=logits)
+
+    def make_band(self, plan: WindowPlan, blend: BlendKind, wanted: Wanted) -> TensorSceneBand:
+        """The band that blends these scores where they are computed."""
+        return TensorSceneBand(
+            plan,
+            len(self.classes),
+            blend=blend,
+            threshold=self.threshold,
+            wanted=wanted,
+            device=self.model.data_preprocessor.device,
+        )
 
 
 def load_window_model(
@@ -102,6 +128,9 @@ def load_window_model(
     *,
     device: str | None = None,
     cfg_options: dict[str, Any] | None = None,
+    amp: Amp | None = None,
+    compile: bool = False,
+    channels_last: bool = False,
 ) -> SegmentorWindowModel:
     """Build a config's segmentor, load trained weights, make it ready for windows.
 
@@ -110,6 +139,9 @@ def load_window_model(
         checkpoint: What ``tools/train.py`` saved.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default a GPU where there is one.
         cfg_options: Keys of the config to override.
+        amp: As of `SegmentorWindowModel`.
+        compile: As of `SegmentorWindowModel`.
+        channels_last: As of `SegmentorWindowModel`.
 
     Raises:
         ConfigError: If the config cannot be used for prediction.
@@ -135,7 +167,15 @@ def load_window_model(
         ) from error
     window, stride = _window_and_stride(cfg)
     return SegmentorWindowModel(
-        model, contract=contract, classes=classes, palette=palette, window=window, stride=stride
+        model,
+        contract=contract,
+        classes=classes,
+        palette=palette,
+        window=window,
+        stride=stride,
+        amp=amp,
+        compile=compile,
+        channels_last=channels_last,
     )
 
 
