@@ -133,7 +133,9 @@ class BackToGrid:
         self.row_of = nearest_index(height, from_height)
         self.col_of = nearest_index(width, from_width)
         self.first_row = self._given = first_row
-        self._taken = int(self.row_of[first_row]) if first_row < height else from_height
+        self._taken = 0  # a map that is whole begins at its first row, wanted or not
+        if first_row:
+            self._taken = int(self.row_of[first_row]) if first_row < height else from_height
 
     @property
     def next_row(self) -> int:

@@ -70,7 +70,6 @@ def whole_scene(
     return labels
 
 
-
 @settings(max_examples=40, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 27), st.integers(1, 27)),

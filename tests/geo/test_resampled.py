@@ -171,3 +171,13 @@ def test_rows_come_back_as_from_the_whole_map(size, cells, step) -> None:
 def test_counts_below_1_are_refused() -> None:
     with pytest.raises(ValueError, match="counts must be >= 1, got 0 and 3"):
         nearest_index(0, 3)
+
+
+@pytest.mark.parametrize(("height", "cells"), [(17, 5), (5, 17), (9, 9), (1, 4), (4, 1)])
+def test_the_way_back_can_be_entered_at_any_row(height: int, cells: int) -> None:
+    whole = nearest_index(height, cells)
+    for first in range(height + 1):
+        back = BackToGrid(height, 3, from_height=cells, from_width=3, first_row=first)
+        start = back.next_row
+        found = np.concatenate([back.rows_within(1) + row for row in range(start, cells)] or [[]])
+        np.testing.assert_array_equal(found, whole[first:])
