@@ -12,8 +12,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from mmrs.errors import ConfigError, DataError
+from mmrs.geo.polygon_file import read_polygons
 from mmrs.geo.raster import to_coordinates
-from mmrs.geo.rasterize import Polygons, read_polygons
+from mmrs.geo.rasterize import Polygons
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
 
@@ -79,8 +80,9 @@ def _in_pixels(area: Any, polygons: Polygons | None, reader: WindowReader, path:
                 where=path,
                 fix="give it one (gdal_edit.py -a_srs), or give the area as four pixel numbers",
             )
-        moved = polygons.to_crs(raster.georeference.crs)
-        shape = shapely.union_all(shapely.make_valid(moved.geometries))
+        # part by part: parts that overlap would leave a hole
+        parts = shapely.get_parts(polygons.near(raster).geometries)
+        shape = shapely.union_all(shapely.make_valid(parts))
     shape = shapely.transform(
         shape, lambda points: np.column_stack(to_coordinates(to_pixel, points[:, 0], points[:, 1]))
     )

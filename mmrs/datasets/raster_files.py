@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrs.errors import ConfigError, DataError
-from mmrs.geo.rasterize import SUFFIXES as VECTOR_SUFFIXES
+from mmrs.geo.polygon_file import SUFFIXES as VECTOR_SUFFIXES
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".webp")
 _SHOWN = 8  # names in one line

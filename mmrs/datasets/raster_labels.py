@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from mmrs.datasets.transforms.map_labels import MapColors
 from mmrs.errors import ConfigError, DataError, LabelError
+from mmrs.geo.polygon_file import SUFFIXES as VECTOR_SUFFIXES
+from mmrs.geo.polygon_file import read_polygons
 from mmrs.geo.raster import Raster
-from mmrs.geo.rasterize import NO_POLYGON, Polygons, read_polygons
-from mmrs.geo.rasterize import SUFFIXES as VECTOR_SUFFIXES
+from mmrs.geo.rasterize import NO_POLYGON, Polygons
 from mmrs.geo.window_reader import WindowReader, grid_difference
 from mmrs.geo.windows import Window
 from mmrs.label_check import check_label_shape, find_invalid_label
 
 _OPEN_POLYGONS = 16  # files in memory at a time, where each image has its own
+_PLACED = 256  # images at a time whose polygons had to be brought to their CRS: these are few each
 
 
 class RasterLabels:
@@ -82,7 +84,8 @@ class RasterLabels:
             self._colors = MapColors(
                 colors=colors, ignore_colors=ignore_colors, ignore_index=ignore_index
             )
-        self._polygons: OrderedDict[tuple[str, str], Polygons] = OrderedDict()
+        self._polygons: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
+        self._placed: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
 
     def check(self, path: Path, image: Raster) -> None:
         """Raise where labels cannot lie on an image: looked at once, before anything is read.
@@ -156,15 +159,17 @@ class RasterLabels:
         return burnt, burnt
 
     def _of_image(self, path: Path, image: Raster) -> Polygons:
-        crs = image.georeference.crs
-        key = (str(path), crs.to_wkt())
-        if key not in self._polygons:
-            polygons = read_polygons(path, **self.polygon_options)
-            self._polygons[key] = polygons.to_crs(crs)
-            if len(self._polygons) > _OPEN_POLYGONS:
-                self._polygons.popitem(last=False)
-        self._polygons.move_to_end(key)
-        return self._polygons[key]
+        """The polygons of an image, in its CRS."""
+        stored = _kept(
+            self._polygons,
+            (str(path),),
+            lambda: read_polygons(path, **self.polygon_options),
+            most=_OPEN_POLYGONS,
+        )
+        if stored.crs == image.georeference.crs:
+            return stored
+        key = (str(path), str(image.path))
+        return _kept(self._placed, key, lambda: stored.near(image), most=_PLACED)
 
     def _read_raster(
         self, path: Path, image_path: Path, window: Window
@@ -225,6 +230,22 @@ class RasterLabels:
             where=path,
             fix=fix,
         )
+
+
+def _kept(
+    cache: OrderedDict[tuple[str, ...], Polygons],
+    key: tuple[str, ...],
+    make: Callable[[], Polygons],
+    *,
+    most: int,
+) -> Polygons:
+    """What a cache holds for a key, made where it holds nothing; what was used last stays."""
+    if key not in cache:
+        cache[key] = make()
+        if len(cache) > most:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
 
 
 def is_vector(path: Path) -> bool:

@@ -1,31 +1,27 @@
-"""Polygons as labels: read from vector files, burnt into windows as they are asked for."""
+"""Polygons as labels: brought to a raster, burnt into windows as they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import rasterio.features
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import RasterioError
 from rasterio.warp import transform as transform_points
 
 from mmrs.errors import DataError
-from mmrs.geo.raster import to_coordinates, window_transform
+from mmrs.geo.raster import Raster, to_coordinates, window_transform
 from mmrs.geo.windows import Window
 
-# Only what holds its own data: GDAL would also open a description that names other files.
-SUFFIXES = (".gpkg", ".geojson", ".json", ".shp")
-_HEADS = {".gpkg": b"SQLite format 3", ".shp": b"\x00\x00\x27\x0a"}
-_DRIVERS = ("GPKG", "GeoJSON", "ESRI Shapefile")
 NO_POLYGON = -1
+_POLYGON_TYPES = (3, 6)
+_OUTLINE = 33  # points along each side of a raster
 
 
 class Polygons:
@@ -62,16 +58,65 @@ class Polygons:
             state["path"], shapely.from_wkb(state["wkb"]), state["ids"], crs
         )
 
-    def to_crs(self, crs: CRS) -> Polygons:
-        """The same polygons in other coordinates: every vertex is transformed."""
+    def near(self, raster: Raster) -> Polygons:
+        """The polygons at a raster, in its CRS.
+
+        In another CRS than their own they are cut half a raster away from it, because projections
+        fold or fail far from where they hold; and long edges get vertices, because a straight line
+        of one CRS is bent in another.
+
+        Args:
+            raster: With a CRS and a grid.
+
+        Raises:
+            DataError: The raster lies where the polygons' CRS does not hold.
+        """
+        crs = raster.georeference.crs
         if crs == self.crs:
             return self
+        around = self._around(raster)
+        found = np.sort(self._tree.query(around))
+        geometries, index = shapely.get_parts(
+            _cut(self.geometries[found], around), return_index=True
+        )
+        # a polygon that only touches the cut leaves a line there
+        keep = np.isin(shapely.get_type_id(geometries), _POLYGON_TYPES)
+        dense = shapely.segmentize(geometries[keep], _longest_edge(self.crs))
+        moved = shapely.transform(
+            dense, lambda points: self._moved(points, self.crs, crs, raster.path)
+        )
+        return Polygons(self.path, moved, self.ids[found][index[keep]], crs)
 
-        def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            xs, ys = transform_points(self.crs, crs, points[:, 0], points[:, 1])
-            return np.column_stack([xs, ys])
+    def _around(self, raster: Raster) -> Any:
+        """The raster's extent in these coordinates, and half as much on all sides."""
+        transform = raster.georeference.transform or Affine.identity()
+        cols, rows = np.meshgrid(
+            np.linspace(0, raster.width, _OUTLINE), np.linspace(0, raster.height, _OUTLINE)
+        )
+        places = np.column_stack([*to_coordinates(transform, cols.ravel(), rows.ravel())])
+        points = self._moved(places, raster.georeference.crs, self.crs, raster.path)
+        low, high = points.min(axis=0), points.max(axis=0)
+        margin = (high - low) / 2
+        return shapely.box(*(low - margin), *(high + margin))
 
-        return Polygons(self.path, shapely.transform(self.geometries, move), self.ids, crs)
+    def _moved(
+        self, points: NDArray[np.float64], source: CRS, target: CRS, where: Path
+    ) -> NDArray[np.float64]:
+        """Points (N, 2) in another CRS."""
+        try:
+            moved = np.column_stack(transform_points(source, target, points[:, 0], points[:, 1]))
+        except (RasterioError, CPLE_BaseError) as error:
+            raise self._unplaced(where, str(error)) from error
+        if not np.isfinite(moved).all():
+            raise self._unplaced(where, "no finite coordinates")
+        return moved
+
+    def _unplaced(self, where: Path, cause: str) -> DataError:
+        return DataError(
+            f"the polygons of {self.path} cannot be brought to its CRS ({cause})",
+            where=where,
+            fix="check the CRS of both; one of them may be declared wrongly",
+        )
 
     def burn(
         self, window: Window, transform: Affine, *, all_touched: bool = False
@@ -100,155 +145,24 @@ class Polygons:
         return burnt.astype(np.int64)
 
 
-def read_polygons(
-    path: str | Path,
-    *,
-    attribute: str | None = None,
-    id_of: Mapping[Any, int] | None = None,
-    layer: str | None = None,
-) -> Polygons:
-    """Read polygons and their classes.
-
-    Args:
-        path: GeoPackage, GeoJSON or Shapefile.
-        attribute: Column with the class: a number, or a name that ``id_of`` maps. None: all
-            polygons are of class 1.
-        id_of: Value of the column -> class id; None where the column holds ids. A value that is
-            not named is an error.
-        layer: Of a GeoPackage with several; the first by default.
-
-    Returns:
-        The polygons; empty and missing geometries are left out.
-
-    Raises:
-        DataError: The file cannot be read, names no CRS or no such column, or holds lines,
-            points or invalid shapes.
-    """
-    path = Path(path)
-    _check_kind(path)
-    try:
-        meta, _, wkb, columns = pyogrio.raw.read(path, layer=layer, force_2d=True)
-    except (DataSourceError, DataLayerError) as error:
-        raise DataError(
-            f"polygons cannot be read ({error})",
-            where=path,
-            fix="give a GeoPackage, GeoJSON or Shapefile",
-        ) from error
-    if not meta["crs"]:
-        raise DataError(
-            "polygons without a CRS cannot be placed on an image",
-            where=path,
-            fix="store the CRS with them (ogr2ogr -a_srs EPSG:...; the .prj of a Shapefile)",
-        )
-    try:
-        crs = CRS.from_user_input(meta["crs"])
-    except CRSError as error:
-        raise DataError(f"its CRS is not understood ({error})", where=path) from error
-    ids = _class_ids(path, meta["fields"], columns, attribute, id_of, len(wkb))
-    geometries = shapely.from_wkb(wkb)
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    geometries, ids = geometries[there], ids[there]
-    _check_polygons(path, geometries)
-    return Polygons(path, geometries, ids, crs)
-
-
 def area_mask(area: Polygons, window: Window, transform: Affine) -> NDArray[np.bool_]:
     """Which pixels of a window have their centre in an area, (height, width)."""
     return area.burn(window, transform) != NO_POLYGON
 
 
-def _check_kind(path: Path) -> None:
-    if not path.is_file():
-        raise DataError("no such file", where=path, fix="name a GeoPackage, GeoJSON or Shapefile")
-    suffix = path.suffix.lower()
-    with path.open("rb") as file:
-        head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    expected = _HEADS.get(suffix, b"{")
-    if suffix not in SUFFIXES or not head.startswith(expected):
-        raise DataError(
-            "not a file of polygons that is opened here",
-            where=path,
-            fix="give a GeoPackage (.gpkg), GeoJSON (.geojson) or Shapefile (.shp)",
-        )
-    try:
-        driver = pyogrio.read_info(path)["driver"]
-    except (DataSourceError, DataLayerError) as error:
-        raise DataError(
-            f"polygons cannot be read ({error})", where=path, fix="fetch or write it again"
-        ) from error
-    if driver not in _DRIVERS:
-        raise DataError(
-            f"{driver} is not read as polygons", where=path, fix="convert it to a GeoPackage"
-        )
+def _cut(geometries: NDArray[Any], around: Any) -> NDArray[Any]:
+    """The geometries, those that reach beyond a box cut at its sides."""
+    beyond = ~shapely.covered_by(shapely.envelope(geometries), around)
+    sound = beyond & shapely.is_valid(geometries)
+    cut = geometries.copy()
+    cut[sound] = shapely.intersection(geometries[sound], around)
+    # what crosses itself cannot be intersected, but cut line by line
+    cut[beyond & ~sound] = shapely.clip_by_rect(geometries[beyond & ~sound], *around.bounds)
+    return cut
 
 
-def _class_ids(
-    path: Path,
-    fields: Sequence[str],
-    columns: Sequence[NDArray[Any]],
-    attribute: str | None,
-    id_of: Mapping[Any, int] | None,
-    count: int,
-) -> NDArray[np.int64]:
-    if attribute is None:
-        return np.ones(count, dtype=np.int64)
-    if attribute not in fields:
-        raise DataError(
-            f"polygons have no attribute {attribute!r}; there are {', '.join(fields) or 'none'}",
-            where=path,
-            fix="set attribute to the one that holds the class",
-        )
-    values = columns[list(fields).index(attribute)]
-    if id_of is None:
-        return _whole_numbers(path, attribute, values)
-    # names of a config are strings where the column holds numbers, and the other way round
-    by_text = {str(value): number for value, number in id_of.items()}
-    texts = [_text(value) for value in values]
-    unknown = sorted({text for text in texts if text not in by_text})
-    if unknown:
-        raise DataError(
-            f"attribute {attribute!r} holds {len(unknown)} values without a class, such as "
-            f"{', '.join(map(repr, unknown[:5]))}",
-            where=path,
-            fix="name each of them in class_of, 255 for what does not count",
-        )
-    return np.array([by_text[text] for text in texts], dtype=np.int64)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _whole_numbers(path: Path, attribute: str, values: NDArray[Any]) -> NDArray[np.int64]:
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        numbers = np.full(len(values), np.nan)
-    wrong = np.flatnonzero(numbers != np.round(numbers))
-    if len(wrong):
-        raise DataError(
-            f"attribute {attribute!r} holds {values[wrong[0]]!r}, which is no class id",
-            where=path,
-            fix="map its values: class_of=dict(forest=0, water=1, ...)",
-        )
-    return numbers.astype(np.int64)
-
-
-def _check_polygons(path: Path, geometries: NDArray[Any]) -> None:
-    kinds = shapely.get_type_id(geometries)
-    others = np.flatnonzero(~np.isin(kinds, (3, 6)))
-    if len(others):
-        name = geometries[others[0]].geom_type
-        raise DataError(
-            f"{len(others)} of {len(geometries)} shapes are no polygons, the first is a {name} "
-            f"(feature {others[0]})",
-            where=path,
-            fix="buffer lines and points into polygons, or leave them out",
-        )
-    wild = np.flatnonzero(~np.isfinite(shapely.bounds(geometries)).all(axis=1))
-    if len(wild):
-        raise DataError(
-            f"feature {wild[0]} has coordinates that are not finite", where=path, fix="mend it"
-        )
+def _longest_edge(crs: CRS) -> float:
+    """An edge of half a kilometre, in units of a CRS: bent, it is off by less than a centimetre."""
+    if crs.is_geographic:
+        return 0.005
+    return float(500 / crs.linear_units_factor[1]) if crs.is_projected else np.inf

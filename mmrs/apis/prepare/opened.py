@@ -19,8 +19,9 @@ from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
 from mmrs.errors import DataError
 from mmrs.geo.archive import SourceFile, fetch
 from mmrs.geo.checksums import verify_png
+from mmrs.geo.polygon_file import read_polygons
 from mmrs.geo.raster import Georeference, Raster
-from mmrs.geo.rasterize import NO_POLYGON, Polygons, read_polygons
+from mmrs.geo.rasterize import NO_POLYGON, Polygons
 from mmrs.geo.windows import Window
 
 # One decoded block of a raster: a file that asks for more was made to exhaust memory.
@@ -158,7 +159,7 @@ class OpenLabels:
                 fix="give it its georeference (gdal_edit.py -a_srs ... -a_ullr ...)",
             )
         polygons = _cached_polygons(source, os.stat(source.path).st_mtime_ns)
-        return polygons.to_crs(place.crs)
+        return polygons.near(self._image.raster)
 
     def _burn(self, window: Window) -> NDArray[np.uint8]:
         source, transform = self.job.source, self._image.georeference.transform
