@@ -9,10 +9,11 @@ from pathlib import Path
 from mmrs.apis.cli import UsageError
 from mmrs.apis.prepare.config_block import config_block
 from mmrs.apis.prepare.converter import COLOURS, TILING, Converter
+from mmrs.apis.prepare.divide import divide
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan, PolygonLabels, Tiling
 from mmrs.apis.prepare.label_scan import LabelScan, scan_labels
 from mmrs.apis.prepare.options import Options
-from mmrs.apis.prepare.pairs import Pair, divide, find_pairs
+from mmrs.apis.prepare.pairs import Pair, find_pairs
 from mmrs.geo.archive import SourceFile
 from mmrs.geo.palette import default_palette
 from mmrs.geo.palette_codec import Rgb
@@ -59,7 +60,7 @@ def plan(files: Sequence[SourceFile], options: Options, source: Path) -> Plan:
         ignore=_IGNORE,
         palette=dict(enumerate(classes.palette)),
         config="dataset.py beside the manifest is a config of this data set: name it in _base_",
-        notes=(*classes.notes, *scan.notes),
+        notes=(*classes.notes, *scan.notes, *_nothing_validates(used, options)),
         skipped=skipped,
         block=block,
     )
@@ -96,6 +97,12 @@ def _job(
         bands=options.bands or (),
         reproject=bool(options.reproject),
     )
+
+
+def _nothing_validates(parts: Sequence[str], options: Options) -> tuple[str, ...]:
+    if set(parts) != {"train"} or options.split_ratio is not None:
+        return ()
+    return ("all images train, none validates; --split-ratio 0.2 takes a fifth of them for that",)
 
 
 def _polygon_classes(options: Options) -> _Classes:

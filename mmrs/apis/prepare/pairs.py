@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrs.apis.cli import UsageError
 from mmrs.apis.prepare.converter import IMAGE_SUFFIXES, nothing_found, shorten
 from mmrs.apis.prepare.options import Options
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.archive import SourceFile, is_archive
 
 _IMAGE_WORDS = frozenset(
     "image images img imgs img_dir imagery sat satellite rgb chips data input inputs top x".split()
@@ -22,6 +19,7 @@ _LABEL_WORDS = frozenset(
     "label labels mask masks binarymasks gt gts groundtruth ground_truth ann ann_dir anns "
     "annotation annotations target targets seg segmentation y".split()
 )
+_SURE_WORDS = (_IMAGE_WORDS | _LABEL_WORDS) - {"data", "input", "inputs"}
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
@@ -61,13 +59,13 @@ def find_pairs(
     """
     rasters = [file for file in files if file.suffix in IMAGE_SUFFIXES]
     if not labels:
-        chosen = [f for f in rasters if options.images is None or _below(f, options.images)]
-        if not chosen:
+        alone = _by_key(*_without_labels(rasters, options), source, others=True)
+        if not alone:
             raise nothing_found("images", files, source, fix)
-        return _unique([Pair(f.stem, f, None, _part(f.folder)) for f in chosen], source), {}
+        return _unique([_pair(key, alone, None) for key in alone], source), {}
     image_folders, label_folders = _folders(rasters, options)
-    images = _by_key(rasters, image_folders)
-    annotations = _by_key(rasters, label_folders)
+    images = _by_key(rasters, image_folders, source)
+    annotations = _by_key(rasters, label_folders, source)
     if not images or not annotations:
         what = "images" if not images else "labels"
         asked = options.images if not images else options.annotations
@@ -102,17 +100,21 @@ def _join(
             where=source,
             fix="give image and label the same name, or --skip-bad to leave them out",
         )
-    depth = _common_depth(list(images))
     pairs = [
-        Pair("__".join(key.split("/")[depth:]), images[key], labels[found], _part(key))
-        for key, found in partner.items()
-        if found is not None
+        _pair(key, images, labels[found]) for key, found in partner.items() if found is not None
     ]
     skipped = dict.fromkeys(lonely, "no label") | dict.fromkeys(orphans, "label without an image")
     return _unique(pairs, source), skipped
 
 
-def _common_depth(keys: Sequence[str]) -> int:
+def _pair(key: str, images: Mapping[str, SourceFile], label: SourceFile | None) -> Pair:
+    words = key.split("/")
+    stem = "__".join(words[_common_depth(images) :])
+    # of the folders alone: a file may be called test and be none
+    return Pair(stem, images[key], label, _part("/".join(words[:-1])))
+
+
+def _common_depth(keys: Iterable[str]) -> int:
     """How many leading folders all names share; they would tell nothing apart."""
     folders = [key.split("/")[:-1] for key in keys]
     depth = 0
@@ -127,8 +129,8 @@ def _unique(pairs: Iterable[Pair], source: Path) -> list[Pair]:
     found: dict[str, Pair] = {}
     for pair in pairs:
         # folders of parts are no part of a name
-        parts = [word for word in pair.stem.split("__") if word.lower() not in _PARTS]
-        stem = "__".join(parts) or pair.stem
+        *folders, name = pair.stem.split("__")
+        stem = "__".join([*(word for word in folders if word.lower() not in _PARTS), name])
         if stem in found:
             stem = pair.stem
         if stem in found:
@@ -139,52 +141,6 @@ def _unique(pairs: Iterable[Pair], source: Path) -> list[Pair]:
             )
         found[stem] = Pair(stem, pair.image, pair.label, pair.part)
     return [found[stem] for stem in sorted(found)]
-
-
-def divide(pairs: Sequence[Pair], options: Options) -> dict[str, str]:
-    """Part of each pair, by its stem.
-
-    Folders named train, val or test decide where there are any. Otherwise source images (or
-    groups of them) are ordered by the SHA-256 of ``"{seed}/{name}"``, and the first
-    ``split_ratio`` of them validate; never a tile of an image whose other tiles train.
-
-    Raises:
-        UsageError: The expression of ``group`` is none, or does not fit a name.
-    """
-    if any(pair.part for pair in pairs) and options.split_ratio is None:
-        return {pair.stem: pair.part or "train" for pair in pairs}
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for pair in pairs:
-        groups[_group(pair.stem, options.group)].append(pair.stem)
-    seed = options.split_seed or 0
-
-    def lot(name: str) -> tuple[str, str]:
-        return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest(), name
-
-    ratio = 0.2 if options.split_ratio is None else options.split_ratio
-    count = round(ratio * len(groups))
-    if 0 < ratio < 1 and len(groups) > 1:
-        count = min(max(count, 1), len(groups) - 1)
-    validating = set(sorted(groups, key=lot)[:count])
-    return {
-        stem: "val" if group in validating else "train"
-        for group, stems in groups.items()
-        for stem in stems
-    }
-
-
-def _group(stem: str, expression: str | None) -> str:
-    if expression is None:
-        return stem
-    try:
-        match = re.search(expression, stem)
-    except re.error as error:
-        raise UsageError(f"--group {expression!r} is no regular expression ({error})") from error
-    if match is None:
-        raise UsageError(
-            f"--group {expression!r} does not fit {stem}", fix=r"such as '^(\d+)_' for 7_0_7"
-        )
-    return match.group(match.lastindex or 0)
 
 
 def _folders(rasters: Sequence[SourceFile], options: Options) -> tuple[set[str], set[str]]:
@@ -207,23 +163,65 @@ def _folders(rasters: Sequence[SourceFile], options: Options) -> tuple[set[str],
     return images, labels
 
 
-def _by_key(rasters: Sequence[SourceFile], folders: set[str]) -> dict[str, SourceFile]:
-    """Files below folders, by their names with that folder taken out."""
-    found = {}
+def _without_labels(
+    rasters: Sequence[SourceFile], options: Options
+) -> tuple[list[SourceFile], set[str]]:
+    """Images that polygons label, and the folders that they lie in."""
+    if options.images is not None:
+        chosen = [file for file in rasters if _below(file, options.images)]
+        every = {folder for file in chosen for folder in _self_and_parents(file.folder)}
+        return chosen, {folder for folder in every if _ends(folder, options.images)}
+    every = {folder for file in rasters for folder in _self_and_parents(file.folder)}
+    labels = {folder for folder in every if _word(folder) in _LABEL_WORDS}
+    chosen = [f for f in rasters if not labels & set(_self_and_parents(f.folder))]
+    return chosen or list(rasters), {folder for folder in every if _word(folder) in _IMAGE_WORDS}
+
+
+def _by_key(
+    rasters: Sequence[SourceFile], folders: set[str], source: Path, *, others: bool = False
+) -> dict[str, SourceFile]:
+    """Files below folders, by their names with that folder taken out.
+
+    Args:
+        rasters: Files.
+        folders: Some of their folders.
+        source: For messages.
+        others: Take files below none of them as well, by their whole names.
+
+    Raises:
+        DataError: Two different files have one name.
+    """
+    found: dict[str, SourceFile] = {}
     for file in rasters:
-        for folder in _self_and_parents(file.folder):
-            if folder in folders:
-                before = folder.rpartition("/")[0]
-                after = file.folder[len(folder) :].strip("/")
-                parts = [_plain(before), after, file.stem]
-                found["/".join(part for part in parts if part)] = file
-                break
+        folder = next((f for f in _self_and_parents(file.folder) if f in folders), None)
+        if folder is None and not others:
+            continue
+        before, after = file.folder, ""
+        if folder is not None:
+            before, after = folder.rpartition("/")[0], file.folder[len(folder) :].strip("/")
+        key = "/".join(part for part in (_plain(before), _plain(after), file.stem) if part)
+        other = found.setdefault(key, file)
+        # an archive beside its unpacked folder holds the same files twice
+        if other.size != file.size or other.basename != file.basename:
+            raise DataError(
+                f"{other.name} and {file.name} have one name",
+                where=source,
+                fix="leave one of them in the source, or give them different names",
+            )
     return found
 
 
 def _plain(folder: str) -> str:
-    """A folder without the names of archives: labels may come in another one than images."""
-    return "/".join(p for p in folder.split("/") if not p.lower().endswith((".zip", ".tar", "gz")))
+    """A folder without the names of archives: labels may come in another one than images.
+
+    An archive called train, val or test counts as a folder of that name.
+    """
+    words = [
+        word.partition(".")[0] if is_archive(word) else word
+        for word in folder.split("/")
+        if not is_archive(word) or word.partition(".")[0].lower() in _PARTS
+    ]
+    return "/".join(words)
 
 
 def _self_and_parents(folder: str) -> list[str]:
@@ -241,7 +239,9 @@ def _below(file: SourceFile, wanted: str) -> bool:
 
 
 def _word(folder: str) -> str:
-    return folder.rpartition("/")[2].lower()
+    *above, word = folder.lower().split("/")
+    # below images/ or masks/ these are names of scenes
+    return "" if word in ("x", "y") and set(above) & _SURE_WORDS else word
 
 
 def _part(name: str) -> str | None:

@@ -215,6 +215,66 @@ def test_folders_that_cannot_be_told_apart_are_asked_for(tmp_path: Path) -> None
         run(tmp_path / "s", tmp_path / "o")
 
 
+def pair_files(name: str, seed: int, folders=("images", "labels"), size=(16, 20)) -> dict:
+    rng = np.random.default_rng(seed)
+    labels = make_labels(size, (0, 1, 2), rng)
+    return {
+        f"{folders[0]}/{name}.png": archives.png(make_image(labels, rng)),
+        f"{folders[1]}/{name}.png": archives.png(labels),
+    }
+
+
+def test_archives_of_parts_are_parts(tmp_path: Path) -> None:
+    for seed, part in enumerate(("train", "val")):
+        content = archives.zip_bytes(pair_files("a", seed) | pair_files("b", seed + 2))
+        archives.write_files(tmp_path / "s", {f"{part}.zip": content})
+    manifest = run(tmp_path / "s", tmp_path / "o")
+    counts = {name: len(part["images"]) for name, part in manifest["splits"].items()}
+    assert counts == {"train": 2, "val": 2}
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_two_files_of_one_name_are_never_taken_for_one(tmp_path: Path, folder: str) -> None:
+    files = pair_files("a", 0) | pair_files("b", 1)
+    files[f"{folder}/a.bmp"] = archives.jpg(np.zeros((16, 20, 3), np.uint8))
+    archives.write_files(tmp_path / "s", files)
+    with pytest.raises(DataError, match=rf"{folder}/a\.bmp and {folder}/a\.png have one name"):
+        run(tmp_path / "s", tmp_path / "o")
+
+
+def test_images_of_two_archives_are_never_taken_for_one(tmp_path: Path) -> None:
+    for seed in range(2):
+        content = archives.zip_bytes(pair_files("a", seed, size=(16, 20 + 9 * seed)))
+        archives.write_files(tmp_path / "s", {f"scene{seed}.zip": content})
+    with pytest.raises(DataError, match=r"scene0\.zip/images/a\.png and scene1\.zip/.* one name"):
+        run(tmp_path / "s", tmp_path / "o")
+
+
+def test_an_archive_beside_its_unpacked_folder_counts_once(tmp_path: Path) -> None:
+    files = {f"set/{name}": data for seed in range(3)
+             for name, data in pair_files(f"t{seed}", seed).items()}  # fmt: skip
+    archives.write_files(tmp_path / "s", files | {"set.zip": archives.zip_bytes(files)})
+    assert len(run(tmp_path / "s", tmp_path / "o")["images"]) == 3
+
+
+def test_a_file_called_test_is_no_part(tmp_path: Path) -> None:
+    files = pair_files("test", 0) | pair_files("train", 1) | pair_files("c", 2)
+    archives.write_files(tmp_path / "s", files)
+    manifest = run(tmp_path / "s", tmp_path / "o")
+    assert sorted(manifest["splits"]) == ["train", "val"]
+    assert sorted(image["id"] for image in manifest["images"]) == ["c", "test", "train"]
+
+
+def test_nothing_that_validates_is_told(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s/training", archives.png)
+    (note,) = [n for n in run(tmp_path / "s", tmp_path / "o")["notes"] if "validates" in n]
+    assert "--split-ratio" in note
+    manifest = run(tmp_path / "s", tmp_path / "p", split_ratio=0.34)
+    assert sorted(manifest["splits"]) == ["train", "val"]
+    with pytest.raises(UsageError, match=r"--group has no effect where folders .*--split-ratio"):
+        run(tmp_path / "s", tmp_path / "q", group="(t)")
+
+
 def test_tiles_of_an_image_are_never_divided(tmp_path: Path) -> None:
     make_pairs(tmp_path / "s", archives.png, count=6, size=(24, 24))
     manifest = run(tmp_path / "s", tmp_path / "o", tile=16, stride=8, split_ratio=0.5)
@@ -247,7 +307,8 @@ def test_a_group_goes_to_one_part(tmp_path: Path) -> None:
                     f"masks/{scene}_{index}.png": archives.png(labels),
                 },
             )
-    manifest = run(tmp_path / "s", tmp_path / "o", group=r"^(\d+)_", split_ratio=0.4)
+    # of several groups the first counts
+    manifest = run(tmp_path / "s", tmp_path / "o", group=r"^(\d+)_(\d+)", split_ratio=0.4)
     scenes = {
         part: {name.split("_")[0] for name in found["images"]}
         for part, found in manifest["splits"].items()
@@ -311,6 +372,19 @@ def test_polygons_are_burnt_into_the_grid_of_their_image(tmp_path: Path, tile: i
             assert (image.count, image.dtype) == (4, "uint16")
             place = image.georeference.transform
             assert (place.c, place.f) == (400_000 + left / 2, 5_000_000 - top / 2)
+
+
+def test_polygons_label_images_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    polygons = write_polygons(tmp_path / "p.gpkg")
+    for folder in ("train/images/x", "train/images/y", "val/images/x"):
+        (tmp_path / "s" / folder).mkdir(parents=True)
+        made = scene(tmp_path / "m") / "images/scene.tif"
+        made.rename(tmp_path / "s" / folder / "scene.tif")
+    archives.write_files(tmp_path / "s", {"train/labels/other.png": archives.png(np.eye(9) > 0)})
+    manifest = run(tmp_path / "s", tmp_path / "o", polygons=polygons)
+    assert {name: part["images"] for name, part in manifest["splits"].items()} == {
+        "train": ["x__scene", "y__scene"], "val": ["val__x__scene"],
+    }  # fmt: skip
 
 
 def test_an_image_without_a_place_cannot_have_polygons(tmp_path: Path) -> None:
