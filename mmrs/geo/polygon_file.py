@@ -146,9 +146,8 @@ def _whole_numbers(path: Path, attribute: str, values: NDArray[Any]) -> NDArray[
     except (TypeError, ValueError):
         numbers = np.full(len(values), np.nan)
     # below 0 they would pass for no polygon
-    wrong = np.flatnonzero(
-        ~((numbers == np.round(numbers)) & (0 <= numbers) & (numbers <= _MAX_ID))
-    )
+    within = (numbers >= 0) & (numbers <= _MAX_ID)
+    wrong = np.flatnonzero(~(within & (numbers == np.round(numbers))))
     if len(wrong):
         raise DataError(
             f"attribute {attribute!r} holds {values[wrong[0]]!r}, which is no class id",

@@ -226,6 +226,18 @@ def test_polygons_are_burnt_and_the_rest_is_the_background(data):
             np.testing.assert_array_equal(labels, expected)
 
 
+def test_parts_of_an_area_that_overlap_leave_no_hole(data):
+    parts = [shapely.box(*_corners(4, 3, 20, 30)), shapely.box(*_corners(10, 10, 30, 36))]
+    write_polygons(data / "area.gpkg", [shapely.MultiPolygon(parts)], {}, "EPSG:32633")
+    dataset = make(data, images="img/a.tif", labels="ann/a.tif", area="area.gpkg")
+    (found,) = put_together(dataset, "gt_seg_map", 255)
+    expected = np.full(found.shape, 255)
+    labels = whole(data / "ann" / "a.tif")[..., 0]
+    for rows, cols in ((slice(3, 30), slice(4, 20)), (slice(10, 36), slice(10, 30))):
+        expected[rows, cols] = labels[rows, cols]
+    np.testing.assert_array_equal(found, expected)
+
+
 def _corners(left: int, top: int, right: int, bottom: int) -> tuple[float, ...]:
     x0, y0 = to_coordinates(GRID, left, bottom)
     x1, y1 = to_coordinates(GRID, right, top)
