@@ -7,12 +7,8 @@ cuts off.  Nothing is published from here before the last row is in.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -22,18 +18,16 @@ import numpy as np
 
 from mmrs.errors import OutputError
 from mmrs.geo.atomic import make_folder
-from mmrs.geo.disk_space import write_error
+from mmrs.geo.disk_space import check_space, write_error
+from mmrs.geo.locked_file import open_locked, read_at
 from mmrs.geo.scene_rows import SceneRows, Wanted
 from mmrs.geo.score_codes import ScoreCode, ScoreType, score_code
 from mmrs.geo.spool_frames import ArrayLayout, Arrays, FrameCodec
+from mmrs.geo.spool_header import check_same, make_header, pack_header, read_header
 
-_MAGIC = b"mmrs rows 1\n"
 _SUFFIX = ".mmrs-rows"
-_HEAD = struct.Struct("<II")  # bytes of the header's JSON, their CRC-32
-_MAX_HEADER = 2**24
 _PIECE_BYTES = 2**25  # of a frame, uncompressed: what reading one back takes of memory
 _FLUSH_BYTES = 2**26  # at most this much is lost with the power
-_BEGIN_ANEW = "leave --resume out to begin anew"
 
 
 def spool_path(target: str | Path) -> Path:
@@ -66,10 +60,11 @@ class RowSpool:
         path: The spool.
         rows: Rows that are kept; append the next ones.
         code: How scores are stored.
+        space_warning: Where the disk may be too small for the rows to come; else None.
 
     Raises:
-        OutputError: Another process has the spool, its folder cannot be written, or the rows to
-            resume were made under another fingerprint.
+        OutputError: Another process has the spool, its folder cannot be written, the disk is
+            clearly too small, or the rows to resume were made under another fingerprint.
     """
 
     def __init__(
@@ -98,13 +93,18 @@ class RowSpool:
         self.rows = 0
         layouts = _layouts(self.wanted, num_classes, score_dtype)
         self._codec = FrameCodec(layouts, width)
-        bytes_per_row = width * sum(layout.bytes_per_pixel for layout in layouts)
-        self._piece_rows = max(1, _PIECE_BYTES // bytes_per_row)
+        self._pixel_bytes = sum(layout.bytes_per_pixel for layout in layouts)
+        self._piece_rows = max(1, _PIECE_BYTES // (width * self._pixel_bytes))
         self._frames: list[tuple[int, int]] = []  # first row and byte of every frame
         self._unflushed = 0
-        self._file = _open_locked(self.path, self.target)
+        make_folder(self.target)
+        self._file = open_locked(self.path, self.target)
         try:
-            self._begin(_header(fingerprint, height, width, layouts), resume)
+            self._begin(make_header(fingerprint, height, width, layouts), resume)
+            left = (height - self.rows) * width
+            self.space_warning = check_space(
+                self.target, label_bytes=left, score_bytes=left * (self._pixel_bytes - 1)
+            )
         except BaseException:
             os.close(self._file)
             raise
@@ -193,32 +193,31 @@ class RowSpool:
         return SceneRows(arrays["labels"].copy(), **scores)
 
     def _begin(self, header: dict[str, Any], resume: bool) -> None:
-        kept = _read_header(self._file) if resume else None
+        kept = read_header(self._file) if resume else None
         if kept is not None:
             found, end = kept
-            _check_same(found, header, self.target)
+            check_same(found, header, self.target)
             self._keep_whole_frames(end)
             return
-        content = json.dumps(header, sort_keys=False).encode()
-        head = _MAGIC + _HEAD.pack(len(content), zlib.crc32(content)) + content
         os.ftruncate(self._file, 0)
         self._size = 0
-        self._write(head)
+        self._write(pack_header(header))
 
     def _keep_whole_frames(self, end: int) -> None:
         """Find the frames that are whole; cut off the first that is not, and all after it."""
         size = os.fstat(self._file).st_size
         while True:
-            head = _read_at(self._file, end, self._codec.head_bytes)
+            head = read_at(self._file, end, self._codec.head_bytes)
             if len(head) < self._codec.head_bytes:
                 break
             length = self._codec.payload_bytes(head)
             first, rows = self._codec.rows(head)
-            # a damaged head can claim any length and any number of rows
+            # a damaged head can claim any number of rows and any length
             fits = first == self.rows and 1 <= rows <= min(self._piece_rows, self.height - first)
-            if not fits or end + len(head) + length > size:
+            most = size - end - len(head)
+            if not fits or length > min(most, self._codec.most_bytes(rows)):
                 break
-            if not self._codec.is_whole(head, _read_at(self._file, end + len(head), length)):
+            if not self._codec.is_whole(head, read_at(self._file, end + len(head), length)):
                 break
             self._frames.append((first, end))
             self.rows += rows
@@ -266,11 +265,11 @@ class RowSpool:
 
     def _read_frame(self, index: int) -> Arrays:
         first, begin = self._frames[index]
-        head = _read_at(self._file, begin, self._codec.head_bytes)
+        head = read_at(self._file, begin, self._codec.head_bytes)
         payload = b""
         if len(head) == self._codec.head_bytes:
             end = self._frames[index + 1][1] if index + 1 < len(self._frames) else self._size
-            payload = _read_at(self._file, begin + len(head), end - begin - len(head))
+            payload = read_at(self._file, begin + len(head), end - begin - len(head))
         if not payload or not self._codec.is_whole(head, payload):
             raise OutputError(
                 f"the rows from {first} on, kept in {self.path.name}, were damaged on the disk",
@@ -297,85 +296,3 @@ def _encoded(rows: SceneRows, piece: slice, wanted: Wanted, code: ScoreCode) -> 
         if getattr(wanted, name):
             arrays[name] = code.encode(getattr(rows, name)[..., piece, :])
     return arrays
-
-
-def _header(
-    fingerprint: Mapping[str, Any], height: int, width: int, layouts: tuple[ArrayLayout, ...]
-) -> dict[str, Any]:
-    kept = {layout.name: f"{layout.dtype} x {max(1, layout.bands)}" for layout in layouts}
-    # through JSON and back, as a resume will see it: tuples become lists
-    return dict(
-        json.loads(json.dumps({**fingerprint, "height": height, "width": width, "kept rows": kept}))
-    )
-
-
-def _read_header(file: int) -> tuple[dict[str, Any], int] | None:
-    """The header and the byte after it; None where there is none that is whole."""
-    begin = len(_MAGIC) + _HEAD.size
-    head = _read_at(file, 0, begin)
-    if len(head) < begin or not head.startswith(_MAGIC):
-        return None
-    length, crc = _HEAD.unpack_from(head, len(_MAGIC))
-    if length > _MAX_HEADER:
-        return None
-    content = _read_at(file, begin, length)
-    if len(content) < length or zlib.crc32(content) != crc:
-        return None
-    return json.loads(content), begin + length
-
-
-def _check_same(found: dict[str, Any], expected: dict[str, Any], target: Path) -> None:
-    for name in (*expected, *found):
-        old, new = found.get(name), expected.get(name)
-        if old != new:
-            raise OutputError(
-                f"its interrupted run had another {name}: {_shown(old)}, now {_shown(new)}",
-                where=target,
-                fix=_BEGIN_ANEW,
-            )
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _read_at(file: int, begin: int, length: int) -> bytes:
-    parts = []
-    while length > 0:
-        part = os.pread(file, min(length, 2**30), begin)
-        if not part:
-            break
-        parts.append(part)
-        begin, length = begin + len(part), length - len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _open_locked(path: Path, target: Path) -> int:
-    """Open the spool for this process alone."""
-    make_folder(target)
-    while True:
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise write_error(target, error) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(file)
-            raise OutputError(
-                f"another process is writing it (it holds {path.name})",
-                where=target,
-                fix="wait for it or end it, or choose another output",
-            ) from error
-        except OSError:
-            return file  # a file system without locks: one writer a file is then up to the user
-        # the one that held it may have deleted it meanwhile, and then this is no file's name
-        try:
-            if os.path.samestat(os.fstat(file), os.stat(path)):
-                return file
-        except FileNotFoundError:
-            pass
-        os.close(file)

@@ -73,6 +73,11 @@ class FrameCodec:
             crc = zlib.crc32(plane, crc)
         return b"".join((head, struct.pack("<I", crc), *planes))
 
+    def most_bytes(self, rows: int) -> int:
+        """More than so many rows can take, however badly they pack."""
+        raw = rows * self.width * sum(layout.bytes_per_pixel for layout in self.layouts)
+        return raw + raw // 64 + 1024 * self._num_planes
+
     def payload_bytes(self, head: bytes) -> int:
         """How many bytes follow a head; whether it is damaged is not yet known."""
         return sum(self._head.unpack_from(head)[2:])
