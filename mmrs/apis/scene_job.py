@@ -44,7 +44,7 @@ class SceneJob:
         self._source = source
         self._source_row = 0 if to_grid is None else to_grid.first_row
         self._valid = ValidQueue()
-        self._begun = False
+        self._row: int | None = None  # the next one that the band hands out
 
     def add_valid(self, rows: ValidRows) -> None:
         """Which pixels of rows hold data; comes before the windows that end in them."""
@@ -53,26 +53,29 @@ class SceneJob:
 
     def add(self, place: Place, scores: Any) -> None:
         """Add a window that is needed."""
-        if not self._begun:
-            # above lies what is not wanted; between them, windows without data
-            self._band.top = min(place.window.row, self._rows.start)
-            self._begun = True
-        self._pop(place.window.row)
+        row = place.window.row
+        # above lies what is not wanted; between them, windows without data
+        self._begin_at(min(row, self._rows.start))
+        if row > self._band.top:
+            self._pop(row)
         self._band.add(place.window, scores)
 
     def finish(self) -> None:
         """Hand on the rows that are left."""
-        if not self._begun:
-            self._band.top = self._rows.start
-        self._pop(self._rows.stop)
+        self._begin_at(self._rows.start)
+        while self._row != self._rows.stop:
+            self._pop(self._rows.stop)  # more than once where a band hands out late
+
+    def _begin_at(self, row: int) -> None:
+        if self._row is None:
+            self._band.top = self._row = row
 
     def _pop(self, until: int) -> None:
-        row = self._band.top
-        for rows in self._band.pop_until(max(row, min(until, self._rows.stop))):
+        for rows in self._band.pop_until(max(self._band.top, min(until, self._rows.stop))):
+            row, self._row = self._row or 0, (self._row or 0) + len(rows)
             first = max(row, self._rows.start)
-            if first < row + len(rows):
+            if first < self._row:
                 self._hand_on(rows.part(first - row, len(rows)), first)
-            row += len(rows)
 
     def _hand_on(self, rows: SceneRows, row: int) -> None:
         if self._to_grid is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrs.apis.overlay import write_overlay
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
-from mmrs.geo.class_map import write_class_map
-from mmrs.geo.raster import Georeference
+from mmrs.geo.georeference import Georeference
+from mmrs.geo.publish import Targets, publish
+from mmrs.geo.raster_output import RasterOptions
 from mmrs.geo.row_spool import RowSpool
 
 
@@ -21,7 +23,7 @@ def publish_scene(
     georeference: Georeference,
     model: WindowModel,
 ) -> NDArray[np.int64]:
-    """Write what is wanted of a scene; the class map appears last.
+    """Write what is wanted of a scene; where the class map lies, all the rest does.
 
     Returns:
         (256,), how often each value occurs in the class map.
@@ -29,16 +31,28 @@ def publish_scene(
     Raises:
         OutputError: A file cannot be written; those that were there before are untouched.
     """
-    counts = np.zeros(256, dtype=np.int64)
-    with write_class_map(
-        scene.out,
-        height=spool.height,
-        width=spool.width,
+    paths = outputs.paths(scene.out)
+    counts = publish(
+        spool,
+        Targets(
+            scene.out,
+            probabilities=paths.get("probabilities"),
+            confidence=paths.get("confidence"),
+            entropy=paths.get("entropy"),
+            options=RasterOptions(
+                format=outputs.format, compress=outputs.compress, overviews=outputs.overviews
+            ),
+        ),
+        georeference=georeference,
         classes=model.classes,
         palette=model.palette,
-        georeference=georeference,
-    ) as writer:
-        for rows in spool.read():
-            counts += np.bincount(rows.labels.ravel(), minlength=256)
-            writer.write_rows(rows.labels)
+    )
+    if "overlay" in paths:
+        write_overlay(
+            scene.image,
+            scene.out,
+            paths["overlay"],
+            classes=model.classes,
+            palette=model.palette,
+        )
     return counts

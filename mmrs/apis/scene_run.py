@@ -64,6 +64,8 @@ class SceneRun:
     ) -> None:
         self._scenes = scenes
         self._model = model
+        # where a model has a band of its own, it also gives scores as that takes them
+        self._scores = getattr(model, "scores", model)
         self._settings = settings
         self._progress = progress
         self._open: dict[int, SceneWriter] = {}
@@ -109,7 +111,7 @@ class SceneRun:
             self._writer(event.scene).job.add_valid(event)
 
     def _compute(self, batch: Batch, publisher: ThreadPoolExecutor) -> None:
-        scores = self._model(batch.pixels)
+        scores = self._scores(batch.pixels)
         for place, values in zip(batch.places, scores, strict=True):
             if place.needed and self._is_wanted(place.scene):
                 self._finish_until(place.scene, publisher)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mmrs.apis.scene_stream import Scene
 from mmrs.errors import OutputError
 from mmrs.geo.blending import BlendKind
+from mmrs.geo.raster_output import Compression, Format, Overviews
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.score_codes import ScoreType
 from mmrs.version import __version__
-
-MapFormat = Literal["gtiff", "cog"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class SceneOutputs:
     Attributes:
         format: Of the rasters: ``gtiff`` (tiled, BigTIFF where needed) or ``cog``.
         compress: Of the rasters: ``deflate``, ``zstd``, ``lzw`` or ``none``.
-        overviews: Whether GeoTIFFs get overviews; a COG always has them.
+        overviews: Smaller copies inside the rasters: ``nearest``, ``mode`` or ``none``.
         confidence: The largest probability, ``NAME_confidence.tif``.
         entropy: The Shannon entropy, ``NAME_entropy.tif``.
         probabilities: One band a class, ``NAME_probabilities.tif``.
@@ -36,9 +35,9 @@ class SceneOutputs:
         overlay: A picture: image, map, both, legend, ``NAME.png``.
     """
 
-    format: MapFormat = "gtiff"
-    compress: str = "deflate"
-    overviews: bool = False
+    format: Format = "gtiff"
+    compress: Compression = "deflate"
+    overviews: Overviews = "nearest"
     confidence: bool = False
     entropy: bool = False
     probabilities: bool = False
