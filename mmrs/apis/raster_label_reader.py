@@ -90,7 +90,7 @@ class RasterLabelReader:
             return
         height, width = info["raster_shape"]
         top, left, bottom, right = 0, 0, height, width
-        areas = getattr(self.dataset, "_areas", None)
+        areas = self.dataset.areas
         if areas is not None:
             if areas[info["sample_idx"]].is_empty:
                 return

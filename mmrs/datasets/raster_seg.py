@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from numpy.typing import NDArray
 
 from mmrs.datasets.raster_areas import areas_in_pixels, covered
+from mmrs.datasets.raster_counts import counted_classes
 from mmrs.datasets.raster_files import Patterns, find_files, pair_files
+from mmrs.datasets.raster_headers import check_kind, describe, moved, warn_of_strips
 from mmrs.datasets.raster_labels import RasterLabels
 from mmrs.datasets.raster_scaling import default_cache_dir, make_scaling
-from mmrs.datasets.window_samplers import (
-    BalancedWindows,
-    GridWindows,
-    RandomWindows,
-    check_sampler,
-)
-from mmrs.errors import ConfigError, DataError
+from mmrs.datasets.window_options import check_sampler, make_windows
+from mmrs.errors import ConfigError
 from mmrs.geo.class_weights import WeightMethod, class_weights
-from mmrs.geo.frequency_index import (
-    FrequencyIndex,
-    build_frequency_index,
-    cached_frequency_index,
-    fingerprint,
-)
-from mmrs.geo.raster import Raster, window_transform
+from mmrs.geo.frequency_index import FrequencyIndex
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
 from mmrs.registry import DATASETS
-
-# What a network takes without a silent cast: float32 holds each of their values.
-_PLAIN_DTYPES = ("uint8", "uint16", "int16", "float32")
 
 
 @DATASETS.register_module()
@@ -189,12 +176,18 @@ class RasterSegDataset(BaseSegDataset):
             raster = self.reader.raster(image)
             if not scenes:
                 self.bands, self.dtype = raster.bands, raster.dtype
-            self._check_kind(raster, images[0])
+            check_kind(
+                raster,
+                bands=self.bands,
+                dtype=self.dtype,
+                first=images[0],
+                scaled=self.scaling_options is not None,
+            )
             if label is not None:
                 self.label_reader.check(label, raster)
-            scenes.append(_describe(raster, label))
+            scenes.append(describe(raster, label))
         if self.reader.cache_dir is None:
-            self._warn_of_strips(images)
+            warn_of_strips(self.reader, images)
         else:
             print_log(f"{len(images)} images are unpacked, once: {self.cache_dir}", "current")
             for image in images:
@@ -215,56 +208,16 @@ class RasterSegDataset(BaseSegDataset):
         self.num_rasters = super().__len__()
         infos = self.raster_infos()
         self._shapes = [info["raster_shape"] for info in infos]
-        self._areas = (
+        self.areas = (
             None
             if self.area is None
             else areas_in_pixels(self.area, self.data_root, self.reader, infos)
         )
-        options = {key: value for key, value in self.sampler_options.items() if key != "type"}
-        size = options.pop("size")
-        kind = self.sampler_options["type"]
-        if kind == "grid":
-            self.windows: Any = GridWindows(self._shapes, size, areas=self._areas, **options)
-        elif kind == "random":
-            self.windows = RandomWindows(self._shapes, size, areas=self._areas, **options)
-        else:
+        if self.sampler_options["type"] == "balanced":
             self._need_labels("window_sampler.type='balanced'")
-            self.windows = BalancedWindows(self._shapes, size, self.frequency_index(), **options)
-
-    def _check_kind(self, raster: Raster, first: Path) -> None:
-        found, expected = (raster.bands, raster.dtype), (self.bands, self.dtype)
-        if found != expected:
-            raise DataError(
-                f"{raster.count} bands of {raster.dtype}, but {first} has {len(self.bands)} of "
-                f"{self.dtype}",
-                where=raster.path,
-                fix="choose bands that all images have, and convert them to one type",
-            )
-        if raster.dtype not in _PLAIN_DTYPES and (
-            self.scaling_options is None or raster.dtype.startswith("complex")
-        ):
-            raise DataError(
-                f"pixels of {raster.dtype} do not fit into float32 unscaled",
-                where=raster.path,
-                fix="set scaling, or convert the image to uint16, int16 or float32",
-            )
-
-    def _warn_of_strips(self, images: Sequence[Path]) -> None:
-        slow = []
-        for path in images:
-            why = self.reader.raster(path).slow_windows
-            if why is not None:
-                slow.append((path, why))
-        if slow:
-            path, why = slow[0]
-            more = f" (and {len(slow) - 1} more of {len(images)} images)" if slow[1:] else ""
-            print_log(
-                f"{path}: {why}{more}: every window unpacks whole strips. Faster, several times: "
-                "gdal_translate -co TILED=YES -co BLOCKXSIZE=256 -co BLOCKYSIZE=256 "
-                "-co COMPRESS=ZSTD -co PREDICTOR=2 in.tif out.tif; or set unpack=True",
-                "current",
-                logging.WARNING,
-            )
+        self.windows: Any = make_windows(
+            self.sampler_options, self._shapes, self.areas, self.frequency_index
+        )
 
     # samples ------------------------------------------------------------------------------------
 
@@ -310,9 +263,9 @@ class RasterSegDataset(BaseSegDataset):
             pixels = pixels.astype(np.float32, copy=False)
         info["img"] = pixels
         info["img_shape"] = info["ori_shape"] = pixels.shape[:2]
-        info["transform"] = _moved(info["transform"], window)
+        info["transform"] = moved(info["transform"], window)
         if "seg_map_path" in info:
-            _, labels = self._read_labels(info)
+            _, labels = self.read_labels(info)
             if not whole:
                 labels[~valid] = self.ignore_index
             info["gt_seg_map"] = labels
@@ -324,13 +277,19 @@ class RasterSegDataset(BaseSegDataset):
         infos = [super(RasterSegDataset, self).get_data_info(i) for i in range(self.num_rasters)]
         return [{**info, "raster_index": index} for index, info in enumerate(infos)]
 
-    def _read_labels(self, info: dict) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
+    def read_labels(self, info: dict) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
+        """Labels of a window: what the file holds, None for colours, and the ids of classes.
+
+        Args:
+            info: Of a raster (`raster_infos`), with ``window`` and, where not all of that counts,
+                ``own_part``: the rows and columns that do.
+        """
         window = Window(*info["window"])
         raw, labels = self.label_reader.read(
             Path(info["seg_map_path"]), Path(info["img_path"]), window
         )
-        if self._areas is not None:
-            labels[~covered(self._areas[info["raster_index"]], window)] = self.ignore_index
+        if self.areas is not None:
+            labels[~covered(self.areas[info["raster_index"]], window)] = self.ignore_index
         if "own_part" in info:
             rows, cols = (slice(*part) for part in info["own_part"])
             own = np.zeros(labels.shape, dtype=bool)
@@ -359,39 +318,7 @@ class RasterSegDataset(BaseSegDataset):
             ConfigError: There are no labels.
         """
         self._need_labels("frequency_index()")
-        infos = self.raster_infos()
-        files = {Path(info[key]) for info in infos for key in ("img_path", "seg_map_path")}
-        if isinstance(self.area, str):
-            files.add(Path(self.data_root or "", self.area))
-        # the classes of a Shapefile are in a file of their own
-        files |= {path.with_suffix(".dbf") for path in files if path.suffix.lower() == ".shp"}
-        options = [*sorted(self.label_options.items()), self.reduce_zero_label, self.area]
-        options += [list(self.sampler_options["size"]), self.metainfo["classes"], "index", 1]
-        name = fingerprint(sorted(filter(Path.is_file, files)), options)
-        kept = self.cache_dir / f"frequency-{name}.npz"
-        return cached_frequency_index(kept, lambda: self._count_classes(infos, kept))
-
-    def _count_classes(self, infos: Sequence[dict], kept: Path) -> FrequencyIndex:
-        grid = GridWindows(
-            self._shapes, self.sampler_options["size"], areas=self._areas, count_once=True
-        )
-        print_log(f"classes of {len(grid)} windows are counted, once: {kept}", "current")
-
-        def samples() -> Iterator[tuple[int, Window, NDArray[np.uint8]]]:
-            for index in range(len(grid)):
-                scene, window = grid[index]
-                part = tuple((s.start, s.stop) for s in grid.own_part(index))
-                info = {**infos[scene], "window": tuple(window), "own_part": part}
-                labels = self._read_labels(info)[1]
-                if self.reader.raster(info["img_path"]).has_invalid:
-                    valid = self.reader.read(info["img_path"], window)[1]
-                    labels[~valid] = self.ignore_index
-                yield scene, window, labels
-
-        try:
-            return build_frequency_index(samples(), len(self.metainfo["classes"]))
-        finally:
-            self.reader.close()
+        return counted_classes(self)
 
     def class_weights(
         self, method: WeightMethod = "inverse", *, beta: float = 0.999999
@@ -413,27 +340,3 @@ class RasterSegDataset(BaseSegDataset):
                 where="RasterSegDataset.labels",
                 fix="name the label files",
             )
-
-
-def _describe(raster: Raster, label: Path | None) -> dict[str, Any]:
-    reference = raster.georeference
-    info = {
-        "img_path": str(raster.path),
-        "raster_shape": (raster.height, raster.width),
-        "transform": None if reference.transform is None else tuple(reference.transform)[:6],
-        "crs": None if reference.crs is None else reference.crs.to_string(),
-        "gsd_m": raster.gsd_m,
-        "band_names": raster.band_names,
-        "reduce_zero_label": False,  # done when a sample is loaded
-        "label_map": None,
-        "seg_fields": [],
-    }
-    if label is not None:
-        info["seg_map_path"] = str(label)
-    return info
-
-
-def _moved(transform: Sequence[float] | None, window: Window) -> tuple[float, ...] | None:
-    if transform is None:
-        return None
-    return tuple(window_transform(Affine(*transform), window))[:6]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from mmrs.errors import ConfigError, DataError
+from mmrs.errors import DataError
 from mmrs.geo.frequency_index import FrequencyIndex
 from mmrs.geo.windows import Window, WindowPlan, plan_windows
 
@@ -210,64 +210,6 @@ def sample_generator(seed: int | None, index: int) -> np.random.Generator:
     lots = np.random.randint(2**32, size=2, dtype=np.uint32).tolist()
     # the index, because processes without workers may all have one seed
     return np.random.default_rng((*lots, 0 if worker is None else worker.seed, index))
-
-
-SAMPLERS: dict[str, Callable] = {
-    "grid": GridWindows,
-    "random": RandomWindows,
-    "balanced": BalancedWindows,
-}
-OPTIONS = {
-    "grid": ("size", "stride", "count_once"),
-    "random": ("size", "length", "seed"),
-    "balanced": ("size", "length", "seed"),
-}
-
-
-def check_sampler(options: dict[str, Any], where: str) -> dict[str, Any]:
-    """Options of a sampler with sizes as pairs.
-
-    Raises:
-        ConfigError: An unknown type or option, no size, or a number out of range.
-    """
-    options = dict(options)
-    kind = options.get("type")
-    if kind not in OPTIONS:
-        raise ConfigError(
-            f"type {kind!r} is unknown", where=where, fix=f"choose from {', '.join(OPTIONS)}"
-        )
-    for key in options:
-        if key not in ("type", *OPTIONS[kind]):
-            raise ConfigError(
-                f"the {kind} sampler takes no {key!r}",
-                where=f"{where}.{key}",
-                fix=f"it takes {', '.join(OPTIONS[kind])}",
-            )
-    if "size" not in options:
-        raise ConfigError("no size", where=f"{where}.size", fix="give the side of a window, in px")
-    for key in ("size", "stride", "length"):
-        if options.get(key) is None:
-            options.pop(key, None)
-            continue
-        value = options[key]
-        pair = list(value) if isinstance(value, list | tuple) else [value, value]
-        if len(pair) != 2 or any(not isinstance(v, int) or v < 1 for v in pair):
-            raise ConfigError(
-                f"{key} must be a whole number from 1 on, got {value!r}",
-                where=f"{where}.{key}",
-                fix="give pixels, such as 512 or (512, 512)",
-            )
-        if key != "length":
-            options[key] = (pair[0], pair[1])
-    stride = options.get("stride", options["size"])
-    if stride[0] > options["size"][0] or stride[1] > options["size"][1]:
-        raise ConfigError(
-            f"stride {stride} is more than size {options['size']}: pixels between the windows "
-            "would be left out",
-            where=f"{where}.stride",
-            fix="choose stride <= size",
-        )
-    return options
 
 
 def _own(starts: Sequence[int], place: int, window: int, size: int) -> slice:

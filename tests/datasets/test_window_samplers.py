@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import shapely
 
+from mmrs.datasets.window_options import check_sampler
 from mmrs.datasets.window_samplers import (
     BalancedWindows,
     GridWindows,
     RandomWindows,
-    check_sampler,
 )
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.frequency_index import build_frequency_index
