@@ -13,6 +13,7 @@ import rasterio
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.progress import progress_bar
 from mmrs.apis.scene_input import open_scene
+from mmrs.apis.scene_outputs import check_outputs
 from mmrs.apis.scene_run import SceneRun
 from mmrs.apis.scene_settings import SceneOutputs, Settings
 from mmrs.apis.scene_stream import Scene
@@ -100,7 +101,8 @@ def predict_scene(
         ConfigError: If an option has no meaning.
         OutputError: If the map cannot be written; what ``out`` held is then untouched.
     """
-    _check_outputs(Path(image), out, overlay)
+    if overlay is not None:
+        _check_overlay(Path(image), Path(out), Path(overlay))
     (written,) = predict_scenes(
         [(image, out)],
         model,
@@ -173,8 +175,10 @@ def predict_scenes(
         model=getattr(model, "identity", {}),
     )
     size = model.window if window is None else window
+    paths = [(Path(image), Path(out)) for image, out in pairs]
+    check_outputs(paths, settings.outputs)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        scenes = [plan_scene(Path(i), Path(o), model, size, stride, settings) for i, o in pairs]
+        scenes = [plan_scene(*pair, model, size, stride, settings) for pair in paths]
     results = SceneRun(scenes, model, settings, progress).run()
     return [
         _scene_map(result.scene, model, result.counts)
@@ -223,13 +227,11 @@ def _scene_map(scene: Scene, model: WindowModel, counts: Any) -> SceneMap:
     )
 
 
-def _check_outputs(image: Path, out: str | Path, overlay: str | Path | None) -> None:
-    paths = [image, Path(out)] + ([] if overlay is None else [Path(overlay)])
-    for index, path in enumerate(paths[1:], start=1):
-        if path.resolve() in {other.resolve() for other in paths[:index]}:
-            raise OutputError("would overwrite another file of this run", where=path)
-    if overlay is not None and Path(overlay).suffix.lower() != ".png":
+def _check_overlay(image: Path, out: Path, overlay: Path) -> None:
+    if overlay.suffix.lower() != ".png":
         raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
+    if overlay.resolve() in (image.resolve(), out.resolve()):
+        raise OutputError("would overwrite another file of this run", where=overlay)
 
 
 def _pair(value: int | Size) -> Size:
@@ -272,7 +274,9 @@ def predict_file(
     """
     # what needs no model is refused before one is loaded
     with rasterio.Env(), Raster(image):
-        _check_outputs(Path(image), out, overlay)
+        check_outputs([(Path(image), Path(out))], SceneOutputs())
+        if overlay is not None:
+            _check_overlay(Path(image), Path(out), Path(overlay))
     from mmrs.apis.window_model import load_window_model
 
     model = load_window_model(config, checkpoint, device=device, cfg_options=cfg_options)

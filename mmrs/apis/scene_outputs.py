@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,9 +12,10 @@ from mmrs.apis.overlay import write_overlay
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
+from mmrs.errors import OutputError
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.publish import Targets, publish
-from mmrs.geo.raster_output import RasterOptions
+from mmrs.geo.raster_output import RasterOptions, check_suffix
 from mmrs.geo.row_spool import RowSpool
 
 
@@ -56,3 +60,28 @@ def publish_scene(
             palette=model.palette,
         )
     return counts
+
+
+def check_outputs(pairs: Sequence[tuple[Path, Path]], outputs: SceneOutputs) -> None:
+    """Look at the names of all files of a run, before anything is predicted.
+
+    Args:
+        pairs: (image, class map) of each scene.
+        outputs: What is written beside the class maps.
+
+    Raises:
+        OutputError: A name is no file's that could be written, or it is another file's of the run.
+    """
+    taken = {image.resolve(): f"is the image {image}" for image, _ in pairs}
+    for image, out in pairs:
+        check_suffix(out, "a class map")
+        for path in (out, *outputs.paths(out).values()):
+            if path.is_dir():
+                raise OutputError("is a folder", where=path, fix="name a file to write")
+            if path.resolve() in taken:
+                raise OutputError(
+                    f"would overwrite another file of this run: it {taken[path.resolve()]}",
+                    where=path,
+                    fix="give each output a name of its own",
+                )
+            taken[path.resolve()] = f"is an output of {image}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrs.apis.predict import predict_scene, predict_scenes
-from mmrs.errors import DataError
+from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.errors import DataError, OutputError
 from mmrs.geo.windows import plan_starts
-from tests.apis.test_predict import ColourModel, read_map, write_scene
+from tests.apis.test_predict import ROTATED, ColourModel, read_map, write_scene
 
 BLENDS = {
     "cosine": lambda x: np.sin(np.pi * x) ** 2,
@@ -63,7 +66,8 @@ def whole_scene(
         group = [area for area in group if valid[area].any()]
         for first in range(0, len(group), batch_size):
             areas = group[first : first + batch_size]
-            for area, scores in zip(areas, ContextModel()(np.stack([pixels[a] for a in areas]))):
+            batch = ContextModel()(np.stack([pixels[area] for area in areas]))
+            for area, scores in zip(areas, batch, strict=True):
                 sums[(slice(None), *area)] += scores * weights
     labels = sums.argmax(axis=0)
     labels[~valid] = 255
@@ -149,3 +153,55 @@ def test_a_damaged_scene_stops_the_run_or_is_skipped(tmp_path: Path) -> None:
     written = predict_scenes(pairs, ColourModel(), window=16, skip_bad=True)
     assert [scene.path.name for scene in written] == ["map0.tif", "map2.tif"]
     assert not pairs[1][1].exists()
+
+
+def test_names_of_files_are_looked_at_before_anything_is_predicted(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (8, 8, 3), dtype=np.uint8)
+    image = write_scene(tmp_path / "a.tif", pixels)
+    other = write_scene(tmp_path / "b.tif", pixels)
+    (tmp_path / "folder.tif").mkdir()
+    picture = tmp_path / "a.png"
+    cv2.imwrite(str(picture), pixels)
+    cases = [
+        ([(image, tmp_path / "map.png")], {}, r"map\.png: a class map is a GeoTIFF"),
+        ([(image, tmp_path / "folder.tif")], {}, r"folder\.tif: is a folder"),
+        ([(image, other), (other, tmp_path / "x.tif")], {}, r"b\.tif: .*it is the image .*b\.tif"),
+        ([(image, tmp_path / "x.tif"), (other, tmp_path / "x.tif")], {}, "is an output of .*a.tif"),
+        ([(picture, tmp_path / "a_map.tif"), (image, tmp_path / "a_map_confidence.tif")],
+         {"confidence": True}, "a_map_confidence.tif: would overwrite"),
+        ([(picture, tmp_path / "a.tiff")], {"overlay": True}, r"a\.png: .*it is the image"),
+    ]  # fmt: skip
+    model = ColourModel()
+    for pairs, chosen, message in cases:
+        with pytest.raises(OutputError, match=message):
+            predict_scenes(pairs, model, outputs=SceneOutputs(**chosen))
+    assert not model.shapes
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.png", "a.tif", "b.tif", "folder.tif",
+    ]  # fmt: skip
+
+
+def test_scores_and_pictures_lie_beside_the_map(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (20, 30, 3), dtype=np.uint8)
+    pixels[3:9, 4:12] = 0
+    image = write_scene(tmp_path / "scene.tif", pixels, nodata=0)
+    chosen = SceneOutputs(
+        format="cog", confidence=True, entropy=True, probabilities=True, score_dtype="float32",
+        overlay=True,
+    )  # fmt: skip
+    predict_scene(image, tmp_path / "map.tif", ColourModel(), window=30, outputs=chosen)
+    expected = ColourModel()(pixels[None])[0]
+    valid = (pixels != 0).any(axis=-1)
+    entropy = -(expected * np.log(expected)).sum(axis=0) / np.log(3)
+    for name, scores in [
+        ("confidence", expected.max(axis=0)[None]),
+        ("entropy", entropy[None]),
+        ("probabilities", expected),
+    ]:
+        with rasterio.open(tmp_path / f"map_{name}.tif") as dataset:
+            found = dataset.read()
+            assert dataset.transform.almost_equals(ROTATED, 1e-9)
+            assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        np.testing.assert_allclose(found[:, valid], scores[:, valid], atol=2e-6)
+        assert np.isnan(found[:, ~valid]).all()
+    assert (tmp_path / "map.png").exists()
