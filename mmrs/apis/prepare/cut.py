@@ -99,7 +99,7 @@ class _Cut:
             self._tile(window, own)
         for one in self.labels:
             if one.file is not None:
-                one.file.check_unknown(self.image.height * self.image.width)
+                one.file.check_unknown()
 
     def record(self) -> dict[str, Any]:
         """What the manifest keeps of it."""
@@ -123,7 +123,7 @@ class _Cut:
             record["unknown_colours"] = dict(unknown.most_common(32))
             record["unknown_pixels"] = unknown.total()
         record["invalid_pixels"] = self.invalid
-        record["undeclared_nan_reads"] = self.image.undeclared
+        record["undeclared_nan_pixels"] = self.image.undeclared
         if self.image.georeference.crs is not None:
             record["crs"] = self.image.georeference.crs.to_string()
         if self.image.georeference.transform is not None:
@@ -131,7 +131,7 @@ class _Cut:
         return record
 
     def _tile(self, window: Window, own: tuple[slice, slice]) -> None:
-        pixels, valid = self.image.read(window)
+        pixels, valid = self.image.read(window, own)
         place = window_georeference(self.image.georeference, window)
         stem = self._stem(window)
         files: dict[str, bytes] = {}
@@ -147,7 +147,7 @@ class _Cut:
             for ending, content in encoded.items():
                 files[f"{self.job.image_folder}/{stem}{ending}"] = content
         for index, one in enumerate(self.labels):
-            labels = one.read(window)
+            labels = one.read(window, own)
             if not valid.all():
                 labels = np.where(valid, labels, np.uint8(self.job.rule.ignore))
             if index == 0:

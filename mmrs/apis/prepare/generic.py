@@ -127,7 +127,13 @@ def _mask_classes(options: Options, scan: LabelScan) -> _Classes:
         raise scan.colours_error()
     if options.threshold is not None:
         names = options.classes or ("background", "object")
-        rule = LabelRule(allowed=(0, 1), ignore=_IGNORE, by_value=True, threshold=options.threshold)
+        rule = LabelRule(
+            allowed=(0, 1),
+            ignore=_IGNORE,
+            by_value=True,
+            threshold=options.threshold,
+            honours_nodata=True,
+        )
         return _Classes(_two(names), _colours(2), rule)
     mapping, notes = _mapping(options, scan)
     ids = sorted({mapping.get(value, value) for value in scan.values} - {_IGNORE})
@@ -143,6 +149,7 @@ def _mask_classes(options: Options, scan: LabelScan) -> _Classes:
         by_value=True,
         tolerance=tolerance,
         max_unknown_ratio=share,
+        honours_nodata=True,
     )
     return _Classes(tuple(names), _colours(len(names)), rule, tuple(notes))
 
@@ -156,12 +163,16 @@ def _mapping(options: Options, scan: LabelScan) -> tuple[dict[int, int], list[st
             "--label-map 255:255 would ignore it)"
         )
         return {255: 1}, [note]
+    if scan.values <= {0, 1, 255} and scan.with_1 and scan.with_255 and not scan.has_both:
+        raise scan.two_marks_error()
     values = sorted(scan.values - {_IGNORE})
     names = len(options.classes) if options.classes else None
     if len(values) > 20 and values[-1] > 100:
         raise scan.too_many_values()
-    if values and values != list(range(values[-1] + 1)) and names is None and values[0] > 0:
-        # ids that begin above 0: classes would be taken that do not exist
+    begins_late = values and values[0] > 0
+    has_holes = values and values[-1] >= max(20, 4 * len(values))
+    if names is None and (begins_late or has_holes):
+        # classes would be made that do not exist
         raise scan.gaps_error(_suggest(values))
     if names is not None and values and values[-1] >= names:
         raise scan.too_few_classes(names, _suggest(values))
@@ -194,6 +205,7 @@ def _coloured_classes(options: Options, tolerance: int, share: float) -> _Classe
         ignored_colours=ignored,
         tolerance=tolerance,
         max_unknown_ratio=share,
+        honours_nodata=True,
     )
     try:
         rule.codec()

@@ -69,6 +69,8 @@ class LabelRule:
         tolerance: Of the colours.
         max_unknown_ratio: Largest share of a file's pixels with a colour of no class.
         threshold: Values of one band from here on are 1, others 0; instead of ``mapping``.
+        honours_nodata: What a label file declares as nodata becomes ``ignore``, unless
+            ``mapping`` or ``colours`` name it.
     """
 
     allowed: tuple[int, ...]
@@ -80,6 +82,7 @@ class LabelRule:
     tolerance: int = 0
     max_unknown_ratio: float = 0.01
     threshold: int | None = None
+    honours_nodata: bool = False
 
     def codec(self) -> PaletteCodec:
         """The table of colours; ``IGNORED_ID`` stands for the ignored ones."""

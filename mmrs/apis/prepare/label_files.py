@@ -27,7 +27,8 @@ class LabelFile:
 
     Attributes:
         raster: The opened raster.
-        unknown: Pixels of colours that no class has; each window read adds to them.
+        unknown: Pixels of colours that no class has; each part read adds to them.
+        pixels: How many were looked at for them.
         values: Values found in a file of one band; each window read adds to them.
 
     Raises:
@@ -40,11 +41,15 @@ class LabelFile:
         self.name = name
         self.rule = rule
         self.unknown: Counter[Rgb] = Counter()
+        self.pixels = 0
         self.values: set[int] = set()
         table = None if rule.by_value or not rule.colours else read_colour_table(self.raster)
         self._table = table
         self._codec: PaletteCodec | None = None
-        if self.raster.count >= 3 or self._table is not None:
+        is_picture = self.raster.count >= 3
+        if self._table is not None or (is_picture and rule.threshold is None):
+            if is_picture:
+                check_colour_type(self.raster, name)
             if not rule.colours:
                 raise self._asks_for_colours()
             self._codec = _codec(rule)
@@ -57,8 +62,13 @@ class LabelFile:
     def __exit__(self, *error: object) -> None:
         self.raster.close()
 
-    def read(self, window: Window) -> NDArray[np.uint8]:
+    def read(self, window: Window, own: tuple[slice, slice] | None = None) -> NDArray[np.uint8]:
         """Ids of a window, (h, w).
+
+        Args:
+            window: The window.
+            own: Its rows and columns in which unknown colours count; all by default. Windows may
+                overlap.
 
         Raises:
             DataError: The file is damaged there.
@@ -66,25 +76,26 @@ class LabelFile:
         """
         pixels = self.raster.read(window)
         if self._codec is None:
-            return self._by_value(pixels[..., 0], window)
+            return self._by_value(self._one_band(pixels), window)
         rgb = pixels[..., :3] if self._table is None else self._table[pixels[..., 0]]
         labels, unknown = self._codec.decode(rgb)
-        if unknown.any():
-            self.unknown.update(count_colours(rgb, unknown))
+        own = own or (slice(None), slice(None))
+        self.pixels += unknown[own].size
+        if unknown[own].any():
+            # a value that is declared to be no data is not unknown
+            counted = unknown & ~self._no_data(pixels)
+            self.unknown.update(count_colours(rgb[own], counted[own]))
         if self.rule.ignored_colours:
             labels[labels == IGNORED_ID] = self.rule.ignore
         return labels
 
-    def check_unknown(self, pixels: int) -> None:
-        """Refuse a file too much of which has colours of no class.
-
-        Args:
-            pixels: How many were read.
+    def check_unknown(self) -> None:
+        """Refuse a file too much of which has colours of no class, of what was read.
 
         Raises:
             LabelError: With the colours, and the tolerance that would take them.
         """
-        number = self.unknown.total()
+        number, pixels = self.unknown.total(), self.pixels
         if number <= self.rule.max_unknown_ratio * pixels or self._codec is None:
             return
         needed = {colour: self._codec.needed_tolerance(colour) for colour in self.unknown}
@@ -101,17 +112,39 @@ class LabelFile:
             fix=fix,
         )
 
+    def _one_band(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """The first band of (h, w, bands): grey pictures hold it three times."""
+        if self.raster.count > 1 and (pixels != pixels[..., :1]).any():
+            raise LabelError(
+                f"has {self.raster.count} bands that differ, so it is no grey picture",
+                where=self.name,
+                fix="leave --threshold out and give --palette NAME=R,G,B ...",
+            )
+        return pixels[..., 0]
+
+    def _no_data(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where the file declares (h, w, bands) pixels to be no data, (h, w)."""
+        nodata = self.raster.nodata
+        if nodata is None or not self.rule.honours_nodata:
+            return np.zeros(pixels.shape[:2], dtype=bool)
+        found = np.isnan(pixels) if np.isnan(nodata) else pixels == nodata
+        return np.asarray(found.all(axis=-1))
+
     def _by_value(self, raw: NDArray[Any], window: Window) -> NDArray[np.uint8]:
         rule = self.rule
+        hidden = self._no_data(raw[..., None])
+        if self.raster.nodata in dict(rule.mapping):
+            hidden[...] = False  # what the user names counts
+        labels = np.full(raw.shape, rule.ignore, dtype=np.uint8)
         if rule.threshold is not None:
-            return (raw >= rule.threshold).astype(np.uint8)
-        found = np.unique(raw)
+            labels[~hidden] = raw[~hidden] >= rule.threshold
+            return labels
+        found = np.unique(raw[~hidden])
         if np.issubdtype(raw.dtype, np.floating):
-            self._check_whole(raw, found, window)
+            self._check_whole(np.where(hidden, raw.dtype.type(0), raw), found, window)
         self.values.update(int(value) for value in found)
         mapping = dict(rule.mapping)
         allowed = {*rule.allowed, rule.ignore}
-        labels = np.empty(raw.shape, dtype=np.uint8)
         for value in found.tolist():
             label = mapping.get(int(value), int(value))
             if label not in allowed:
@@ -149,7 +182,7 @@ class LabelFile:
         return LabelError(what, where=self.name, fix=fix)
 
     def _check_type(self) -> None:
-        if self.raster.count != 1:
+        if self.raster.count != 1 and self.rule.threshold is None:
             raise LabelError(
                 f"has {self.raster.count} bands", where=self.name, fix="give one band of ids"
             )
@@ -163,6 +196,20 @@ class LabelFile:
             f"its labels are colours ({tell_colours(colours)}), and no colour map is given",
             where=self.name,
             fix="--palette NAME=R,G,B ... with one colour for each class",
+        )
+
+
+def check_colour_type(raster: Raster, name: str) -> None:
+    """Refuse colours of more than a byte, which no palette names.
+
+    Raises:
+        LabelError: The raster is of another type.
+    """
+    if raster.dtype != "uint8":
+        raise LabelError(
+            f"its labels are colours of {raster.dtype}",
+            where=name,
+            fix="convert them to 8 bits (gdal_translate -ot Byte -scale)",
         )
 
 

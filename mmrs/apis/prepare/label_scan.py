@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrs.apis.prepare.label_files import read_colour_table, tell_colours
+from mmrs.apis.prepare.label_files import check_colour_type, read_colour_table, tell_colours
 from mmrs.apis.prepare.opened import check_block
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import Pair
@@ -33,6 +33,10 @@ class LabelScan:
     Attributes:
         values: All values of labels with one band.
         colours: All colours of labels with three, and the first file that has some.
+        nodata: Value that labels declare as nodata -> how many files; those in a label map aside.
+        with_1: The first file that marks by 1.
+        with_255: The first file that marks by 255 alone.
+        has_both: Whether a file holds 1 and 255.
         image_suffix: Format that can hold the images.
         num_bands: Of the images.
         dtype: Of the images.
@@ -41,12 +45,15 @@ class LabelScan:
 
     values: set[int] = field(default_factory=set)
     colours: Counter[Rgb] = field(default_factory=Counter)
+    nodata: Counter[int] = field(default_factory=Counter)
+    with_1: str = ""
+    with_255: str = ""
+    has_both: bool = False
     coloured_file: str = ""
     first_label: str = ""
     image_suffix: str = ".png"
     num_bands: int = 0
     dtype: str = ""
-    notes: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -54,12 +61,31 @@ class LabelScan:
         """Whether some labels are colours."""
         return bool(self.colours)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return tuple(
+            f"{files} label files declare {value} as nodata: ignored (--label-map {value}:ID, or "
+            "gdal_edit.py -unsetnodata, makes it count)"
+            for value, files in self.nodata.items()
+        )
+
     def colours_error(self) -> LabelError:
         """The error of coloured labels without a palette."""
+        grey = all(red == green == blue for red, green, blue in self.colours)
         return LabelError(
             f"labels are colours, {len(self.colours)} of them: {tell_colours(self.colours)}",
             where=self.coloured_file,
-            fix="--palette NAME=R,G,B ... with a colour for each class (and ignore=R,G,B)",
+            fix="--palette NAME=R,G,B ... with a colour for each class (and ignore=R,G,B)"
+            + ("; --threshold 128 if they are grey binary masks" if grey else ""),
+        )
+
+    def two_marks_error(self) -> LabelError:
+        """The error of binary masks some of which mark by 1 and some by 255."""
+        return LabelError(
+            f"it marks by 255 where others mark by 1, such as {self.with_1}",
+            where=self.with_255,
+            fix="--label-map 255:1 if both mean the class, 255:255 if 255 is to be ignored",
         )
 
     def too_many_values(self) -> LabelError:
@@ -71,10 +97,10 @@ class LabelScan:
         )
 
     def gaps_error(self, suggested: str) -> LabelError:
-        """The error of ids that do not begin at 0."""
+        """The error of ids that do not begin at 0, or leave most numbers out."""
         told = ", ".join(map(str, sorted(self.values)[:20]))
         return LabelError(
-            f"labels hold {told}, and ids begin at 0",
+            f"labels hold {told}, and ids are 0, 1, 2, ...",
             where=self.first_label,
             fix=f"--label-map {suggested}"
             + (" (255 is ignored unless it is mapped as well)" if 255 in self.values else ""),
@@ -145,8 +171,14 @@ def _look(pair: Pair, scan: LabelScan, options: Options, scratch: Path) -> tuple
 
 def _look_at_label(label: Raster, name: str, scan: LabelScan, options: Options) -> None:
     is_coloured = label.count >= 3
+    if is_coloured and options.threshold is None:
+        check_colour_type(label, name)
+    nodata = None if is_coloured or label.nodata in dict(options.label_map or ()) else label.nodata
+    if nodata is not None and not np.isnan(nodata):
+        scan.nodata[int(nodata)] += 1
     if (is_coloured and options.palette) or options.threshold is not None:
         return
+    values: set[int] = set()
     for window in plan_windows(label.height, label.width, _BLOCK, _BLOCK):
         pixels = label.read(window)
         if is_coloured:
@@ -156,7 +188,12 @@ def _look_at_label(label: Raster, name: str, scan: LabelScan, options: Options) 
             found = np.unique(pixels)
             if np.issubdtype(found.dtype, np.floating):
                 found = found[np.isfinite(found)]
-            scan.values.update(int(value) for value in found)
+            values.update(int(value) for value in found if value != nodata)
+    scan.values |= values
+    if 1 in values:
+        scan.with_1, scan.has_both = scan.with_1 or name, scan.has_both or 255 in values
+    elif 255 in values:
+        scan.with_255 = scan.with_255 or name
 
 
 def _opened(path: Path, file: SourceFile) -> Raster:

@@ -72,10 +72,19 @@ class OpenImage:
         # the files' own contexts name them in errors of reading
         return self._stack.__exit__(kind, error, trace)
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """(h, w, bands) pixels and (h, w) which of them hold data."""
+    def read(
+        self, window: Window, own: tuple[slice, slice]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """(h, w, bands) pixels and (h, w) which of them hold data.
+
+        Args:
+            window: The window.
+            own: Its rows and columns in which values that are not finite count.
+        """
         pixels, valid, undeclared = self.raster.read_with_valid(window)
-        self.undeclared += undeclared
+        if undeclared:
+            told = self.raster.declared_valid(window, pixels) & ~valid
+            self.undeclared += int(told[own].sum())
         if self._table is not None:
             pixels = self._table[pixels[..., 0]]
         if self.extra:
@@ -133,12 +142,12 @@ class OpenLabels:
         # the files' own contexts name them in errors of reading
         return self._stack.__exit__(kind, error, trace)
 
-    def read(self, window: Window) -> NDArray[np.uint8]:
+    def read(self, window: Window, own: tuple[slice, slice]) -> NDArray[np.uint8]:
         if self.file is None:
             return self._burn(window)
         if self._aligned is not None:
             return self._aligned[window.slices]
-        return self.file.read(window)
+        return self.file.read(window, own)
 
     def source(self) -> dict[str, Any]:
         if isinstance(self.job.source, PolygonLabels):

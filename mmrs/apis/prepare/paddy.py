@@ -32,7 +32,12 @@ def plan(files: Sequence[SourceFile], options: Options, source: Path) -> Plan:
     threshold = options.threshold
     mapping = options.label_map or ((255, 1),)
     rule = LabelRule(
-        allowed=(0, 1), ignore=255, mapping=mapping, by_value=True, threshold=threshold
+        allowed=(0, 1),
+        ignore=255,
+        mapping=mapping,
+        by_value=True,
+        threshold=threshold,
+        honours_nodata=True,
     )
     jobs = []
     for pair in pairs:

@@ -27,7 +27,7 @@ def summarise(manifest: Mapping[str, Any], out: str | Path) -> str:
         f"pixels of unknown colours: {manifest['unknown_pixels']}"
         + (f", ignored: {told}" if told else "")
     )
-    nans = sum(image.get("undeclared_nan_reads", 0) for image in manifest["images"])
+    nans = sum(image.get("undeclared_nan_pixels", 0) for image in manifest["images"])
     if nans:
         lines.append(f"{nans} pixels are not finite though no nodata is declared: ignored")
     lines.append(f"config: {manifest['config']}")

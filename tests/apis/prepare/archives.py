@@ -39,13 +39,20 @@ def jpg(pixels: NDArray[np.uint8]) -> bytes:
     return _saved(Image.fromarray(pixels), "JPEG")
 
 
-def tif(pixels: NDArray, *, transform: Affine | None = None, crs: CRS | None = None) -> bytes:
+def tif(
+    pixels: NDArray,
+    *,
+    transform: Affine | None = None,
+    crs: CRS | None = None,
+    nodata: float | None = None,
+) -> bytes:
     """A GeoTIFF of (H, W) or (H, W, bands)."""
     bands = np.atleast_3d(pixels)
     with allow_missing_georeference(), MemoryFile(ext=".tif") as memory:
         with memory.open(
             driver="GTiff", height=bands.shape[0], width=bands.shape[1], count=bands.shape[2],
-            dtype=bands.dtype, crs=crs, **({"transform": transform} if transform else {}),
+            dtype=bands.dtype, crs=crs, nodata=nodata,
+            **({"transform": transform} if transform else {}),
             photometric="RGB" if bands.shape[2] == 3 else "MINISBLACK", compress="lzw",
         ) as dataset:  # fmt: skip
             dataset.write(np.moveaxis(bands, -1, 0))

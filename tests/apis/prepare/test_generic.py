@@ -113,6 +113,66 @@ def test_anti_aliased_masks_need_a_threshold(tmp_path: Path) -> None:
     check_labels(tmp_path / "o", [(ramp >= 128).astype(np.uint8)])
 
 
+def test_grey_masks_of_three_bands_take_a_threshold(tmp_path: Path) -> None:
+    truth = make_pairs(
+        tmp_path / "s", lambda labels: archives.png(np.dstack([labels * np.uint8(200)] * 3)),
+        ids=(0, 1),
+    )  # fmt: skip
+    run(tmp_path / "s", tmp_path / "o", threshold=128)
+    check_labels(tmp_path / "o", truth)
+
+
+def test_binary_masks_of_two_kinds_are_asked_about(tmp_path: Path) -> None:
+    truth = make_pairs(tmp_path / "s", archives.png, ids=(0, 1))
+    with_255 = archives.png(truth[1] * 255)
+    archives.write_files(tmp_path / "s", {"masks/t1.png": with_255})
+    with pytest.raises(LabelError, match=r"t1\.png: it marks by 255 where .* 1, .*masks/t0\.png"):
+        run(tmp_path / "s", tmp_path / "o")
+    run(tmp_path / "s", tmp_path / "o", label_map=((255, 1),))
+    check_labels(tmp_path / "o", truth)
+    run(tmp_path / "s", tmp_path / "p", label_map=((255, 255),))
+    check_labels(tmp_path / "p", [truth[0], truth[1] * 255, truth[2]])
+
+
+@pytest.mark.parametrize("nodata", [2, 200, -7])
+def test_what_labels_declare_as_nodata_is_ignored_and_told(tmp_path: Path, nodata: int) -> None:
+    def encode(labels: np.ndarray) -> bytes:
+        wide = labels.astype(np.int16)
+        return archives.tif(np.where(wide == 2, nodata, wide).astype(np.int16), nodata=nodata)
+
+    truth = make_pairs(tmp_path / "s", encode)
+    manifest = run(tmp_path / "s", tmp_path / "o")
+    assert any(f"3 label files declare {nodata} as nodata" in note for note in manifest["notes"])
+    assert manifest["classes"] == {"0": "class_0", "1": "class_1"}
+    check_labels(tmp_path / "o", [np.where(one == 2, 255, one) for one in truth])
+    run(tmp_path / "s", tmp_path / "p", label_map=((nodata, 2),))
+    check_labels(tmp_path / "p", truth)
+    run(tmp_path / "s", tmp_path / "q", threshold=1)
+    check_labels(tmp_path / "q", [np.where(one == 2, 255, one) for one in truth])
+
+
+def test_unknown_colours_count_once_where_tiles_overlap(tmp_path: Path) -> None:
+    def encode(labels: np.ndarray) -> bytes:
+        colours = COLOURS[labels].copy()
+        colours[8, 9] = 1, 2, 3
+        return archives.png(colours)
+
+    make_pairs(tmp_path / "s", encode)
+    manifest = run(tmp_path / "s", tmp_path / "o", palette=PALETTE, tile=12, stride=2)
+    assert [image["unknown_colours"] for image in manifest["images"]] == [{"#010203": 1}] * 3
+    assert manifest["unknown_pixels"] == 3
+
+
+def test_values_that_are_not_finite_count_once_where_tiles_overlap(tmp_path: Path) -> None:
+    pixels = np.ones((16, 20, 1), np.float32)
+    pixels[8, 9] = np.nan
+    label = archives.png(np.zeros((16, 20), np.uint8))
+    files = {"images/a.tif": archives.tif(pixels), "masks/a.png": label}
+    archives.write_files(tmp_path / "s", files)
+    manifest = run(tmp_path / "s", tmp_path / "o", tile=12, stride=2)
+    assert manifest["images"][0]["undeclared_nan_pixels"] == 1
+
+
 @pytest.mark.parametrize(
     ("encode", "options", "told"),
     [
@@ -129,7 +189,12 @@ def test_anti_aliased_masks_need_a_threshold(tmp_path: Path) -> None:
         (
             lambda labels: archives.png(labels + 1),
             {},
-            r"labels hold 1, 2, 3, and ids begin at 0.*--label-map 0:255 1:0 2:1 3:2",
+            r"labels hold 1, 2, 3, and ids are 0, 1, 2.*--label-map 0:255 1:0 2:1 3:2",
+        ),
+        (
+            lambda labels: archives.png(labels * np.uint8(100)),
+            {},
+            r"labels hold 0, 100, 200, and ids are 0, 1, 2.*--label-map 0:0 100:1 200:2",
         ),
         (
             archives.png,
@@ -155,6 +220,26 @@ def test_anti_aliased_masks_need_a_threshold(tmp_path: Path) -> None:
             archives.png,
             {"tile": 8, "tiles_per_side": 2},
             r"images/t0\.jpg: 16 x 20 px cannot be cut as asked: count must be >= 3",
+        ),
+        (
+            lambda labels: archives.tif(COLOURS[labels].astype(np.uint16) * 250),
+            {},
+            r"masks/t0\.png: its labels are colours of uint16\. Fix: convert them to 8 bits",
+        ),
+        (
+            lambda labels: archives.tif(COLOURS[labels].astype(np.float32)),
+            {"palette": PALETTE},
+            r"masks/t0\.png: its labels are colours of float32\. Fix: convert them to 8 bits",
+        ),
+        (
+            lambda labels: archives.png(COLOURS[labels]),
+            {"threshold": 128},
+            r"masks/t\d\.png: has 3 bands that differ, so it is no grey picture",
+        ),
+        (
+            lambda labels: archives.png(np.dstack([labels * np.uint8(90)] * 3)),
+            {},
+            r"masks/t0\.png: labels are colours, 3 of them.*--threshold 128 if they are grey",
         ),
         (lambda labels: archives.png(labels[:-1]), {}, r"masks/t0\.png: label is 15 x 20 but"),
         (lambda labels: b"no picture", {}, r"masks/t0\.png: not a raster that can be read"),
