@@ -59,7 +59,8 @@ class NetworkCall:
         full = self._full[tuple(shape)] = max(count, self._full.get(tuple(shape), 0))
         if count < full:
             inputs = torch.cat([inputs, inputs[-1:].expand(full - count, *shape)])
-            metas = metas + metas[-1:] * (full - count)
+            # each its own: one of them twice would be another program
+            metas = metas + [dict(metas[-1]) for _ in range(full - count)]
         try:
             logits: Tensor = self._run(inputs, metas)
         except torch._dynamo.exc.BackendCompilerFailed as error:

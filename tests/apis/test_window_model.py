@@ -1,0 +1,99 @@
+"""SegmentorWindowModel: its options change how, never what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
+from mmrs.errors import ConfigError
+from mmrs.geo.scene_rows import Wanted
+from mmrs.geo.windows import plan_windows
+from tests.apis.test_predict import demo_config, save_model
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Path, Path]:
+    return save_model(tmp_path, demo_config())
+
+
+@pytest.fixture
+def windows() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
+
+
+def test_probabilities_are_the_softmax_of_the_heads_logits(trained, windows) -> None:
+    model = load_window_model(*trained, device="cpu")
+    found = model(windows)
+    network = model.model
+    # RGB pixels, which the pipeline reads as BGR and the preprocessor turns back
+    images = torch.from_numpy(windows).permute(0, 3, 1, 2).double()
+    mean, std = torch.tensor([120.0, 110, 100]), torch.tensor([50.0, 60, 70])
+    normalised = (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    weight = network.decode_head.conv_seg.weight[..., 0, 0].double()
+    logits = torch.einsum("kc,nchw->nkhw", weight, normalised)
+    logits += network.decode_head.conv_seg.bias.double().view(-1, 1, 1)
+    expected = torch.from_numpy(np.exp(logits.detach().numpy()))
+    expected /= expected.sum(dim=1, keepdim=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.dtype == np.float32
+    assert len(np.unique(found.argmax(axis=1))) >= 3
+
+
+def test_answers_of_earlier_batches_stay(trained, windows) -> None:
+    model = load_window_model(*trained, device="cpu")
+    first = model(windows)
+    before = first.copy()
+    model(255 - windows)
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize(
+    ("option", "tolerance"),
+    [({"amp": "bf16"}, 0.1), ({"amp": "fp16"}, 0.02), ({"channels_last": True}, 1e-5)],
+)
+def test_options_of_speed_change_digits_only(trained, windows, option, tolerance) -> None:
+    plain = load_window_model(*trained, device="cpu")(windows)
+    found = load_window_model(*trained, device="cpu", **option)(windows)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, plain, atol=tolerance)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    if "amp" in option:
+        assert (found != plain).any()
+
+
+def test_options_reach_the_network(trained) -> None:
+    model = load_window_model(*trained, device="cpu", channels_last=True)
+    seen: list[torch.Tensor] = []
+    model.model.backbone.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    model(np.zeros((2, 8, 8, 3), dtype=np.uint8))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert seen[0].shape == (2, 3, 8, 8)
+    with pytest.raises(ConfigError, match="amp must be one of bf16, fp16, got 'int8'"):
+        load_window_model(*trained, device="cpu", amp="int8")
+
+
+def test_a_compiled_model_answers_the_same(trained, windows, monkeypatch) -> None:
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **kw: compile(f, backend="eager", **kw))
+    plain = load_window_model(*trained, device="cpu")
+    compiled = load_window_model(*trained, device="cpu", compile=True)
+    for batch in (windows, windows[:1]):
+        np.testing.assert_allclose(compiled(batch), plain(batch), atol=1e-6)
+    torch._dynamo.reset()
+
+
+def test_its_band_blends_its_scores(trained, windows) -> None:
+    model = load_window_model(*trained, device="cpu")
+    assert isinstance(model, SegmentorWindowModel)
+    plan = plan_windows(12, 10, 12, 12)
+    band = model.make_band(plan, "cosine", Wanted(probabilities=True))
+    scores = model.scores(windows)
+    assert isinstance(scores, torch.Tensor)
+    band.add(plan[0], scores[1])
+    (rows,) = band.pop_until(12)
+    np.testing.assert_allclose(rows.probabilities, model(windows)[1], rtol=1e-5)
+    np.testing.assert_array_equal(rows.labels, model(windows)[1].argmax(axis=0))
