@@ -10,11 +10,13 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from mmrs.errors import OutputError
 from mmrs.geo.atomic import atomic_path
 from mmrs.geo.palette import NODATA_LABEL, Colour, paint
 from mmrs.geo.raster import Raster
+from mmrs.version import __version__
 
 PANEL_PX = 760
 MARGIN = 24
@@ -77,9 +79,11 @@ def write_overlay(
         + ([] if valid.all() else [("no data", EMPTY)]),
         metres_per_pixel=metres_per_pixel,
     )
+    told = PngInfo()
+    told.add_text("Software", f"mmrs {__version__}")  # so that it is never taken for a scene
     try:
         with atomic_path(out) as temporary:
-            page.save(temporary, format="PNG", optimize=True)
+            page.save(temporary, format="PNG", optimize=True, pnginfo=told)
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror or error})", where=out) from error
 

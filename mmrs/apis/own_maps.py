@@ -1,0 +1,34 @@
+"""Files that scene prediction wrote: they say so, and what they were made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from mmrs.geo.georeference import allow_missing_georeference
+from mmrs.geo.raster_output import SUFFIXES
+
+
+def is_own_output(path: Path) -> bool:
+    """Whether a raster is a class map, scores or a picture that an earlier run wrote.
+
+    Only files that could be one are opened; those that cannot be read are nobody's.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        return read_tags(path).get("Software", "").startswith("mmrs ")
+    if suffix not in SUFFIXES:
+        return False
+    tags = read_tags(path)
+    return "CLASS_NAMES" in tags and tags.get("TIFFTAG_SOFTWARE", "").startswith("mmrs ")
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """The tags of a raster; none where it cannot be read."""
+    try:
+        with allow_missing_georeference(), rasterio.open(path) as dataset:
+            return dict(dataset.tags())
+    except (RasterioError, OSError):
+        return {}
