@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmrs.apis.findings import Finding
 from mmrs.apis.label_reader import LabelFacts
 from mmrs.apis.label_table import count_ids
-from mmrs.datasets.raster_labels import is_vector
+from mmrs.datasets.label_options import is_vector
 from mmrs.errors import LabelError, MmrsError
 from mmrs.geo.checksums import verify_checksums
 from mmrs.geo.window_reader import WindowReader

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -33,13 +33,17 @@ def counted_classes(dataset: RasterSegDataset) -> FrequencyIndex:
     files = {Path(info[key]) for info in infos for key in ("img_path", "seg_map_path")}
     if isinstance(dataset.area, str):
         files.add(Path(dataset.data_root or "", dataset.area))
-    # the classes of a Shapefile are in a file of their own
-    files |= {path.with_suffix(".dbf") for path in files if path.suffix.lower() == ".shp"}
-    options = [*sorted(dataset.label_options.items()), dataset.reduce_zero_label, dataset.area]
-    options += [list(dataset.sampler_options["size"]), dataset.metainfo["classes"], "index", 1]
-    name = fingerprint(sorted(filter(Path.is_file, files)), options)
+    options = [[key, _plain(value)] for key, value in sorted(dataset.label_options.items())]
+    options += [dataset.reduce_zero_label, dataset.ignore_index, dataset.area, dataset.bands]
+    options += [list(dataset.sampler_options["size"]), dataset.metainfo["classes"], "index", 2]
+    name = fingerprint(sorted(files), options)
     kept = dataset.cache_dir / f"frequency-{name}.npz"
     return cached_frequency_index(kept, lambda: _count(dataset, infos, kept))
+
+
+def _plain(value: Any) -> Any:
+    # JSON sorts no keys of different types
+    return sorted(map(repr, value.items())) if isinstance(value, Mapping) else value
 
 
 def _count(dataset: RasterSegDataset, infos: list[dict], kept: Path) -> FrequencyIndex:

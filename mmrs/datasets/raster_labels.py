@@ -11,9 +11,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from mmrs.datasets.label_options import is_vector
 from mmrs.datasets.transforms.map_labels import MapColors
 from mmrs.errors import ConfigError, DataError, LabelError
-from mmrs.geo.polygon_file import SUFFIXES as VECTOR_SUFFIXES
 from mmrs.geo.polygon_file import read_polygons
 from mmrs.geo.raster import Raster
 from mmrs.geo.rasterize import NO_POLYGON, Polygons
@@ -34,17 +34,15 @@ class RasterLabels:
         ignore_index: The id of what does not count.
         reduce_zero_label: The files' 0 is no class, and their 1 is class 0.
         label_map: Id in the file -> class id.
-        colors: RGB of each class, for labels that are colour pictures.
-        ignore_colors: RGB of what does not count.
-        align: Bring labels on another grid to the image's.
+        label_colors: RGB of each class, for labels that are colour pictures.
+        label_ignore_colors: RGB of what does not count.
+        align_labels: Bring labels on another grid to the image's.
         attribute: Column of the polygons with the class.
         class_of: Its values -> class ids.
         background: Class id of what lies in no polygon.
         layer: Of a GeoPackage.
         all_touched: Burn every pixel that a polygon touches.
 
-    Raises:
-        ConfigError: Options that exclude each other.
     """
 
     def __init__(
@@ -55,34 +53,28 @@ class RasterLabels:
         ignore_index: int = 255,
         reduce_zero_label: bool = False,
         label_map: Mapping[int, int] | None = None,
-        colors: Sequence[Sequence[int]] | None = None,
-        ignore_colors: Sequence[Sequence[int]] = (),
-        align: bool = False,
+        label_colors: Sequence[Sequence[int]] | None = None,
+        label_ignore_colors: Sequence[Sequence[int]] = (),
+        align_labels: bool = False,
         attribute: str | None = None,
         class_of: Mapping[Any, int] | None = None,
         background: int | None = None,
         layer: str | None = None,
         all_touched: bool = False,
     ) -> None:
-        if reduce_zero_label and (label_map or colors):
-            raise ConfigError(
-                "reduce_zero_label and a map of the ids would both change them",
-                where="RasterSegDataset.reduce_zero_label",
-                fix="leave it out and say all in label_map, {0: 255, 1: 0, ...}",
-            )
         self.reader = reader
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.reduce_zero_label = reduce_zero_label
         self.label_map = {int(old): int(new) for old, new in (label_map or {}).items()}
-        self.align = align
+        self.align = align_labels
         self.polygon_options = {"attribute": attribute, "id_of": class_of, "layer": layer}
         self.background = background
         self.all_touched = all_touched
         self._colors = None
-        if colors is not None:
+        if label_colors is not None:
             self._colors = MapColors(
-                colors=colors, ignore_colors=ignore_colors, ignore_index=ignore_index
+                colors=label_colors, ignore_colors=label_ignore_colors, ignore_index=ignore_index
             )
         self._polygons: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
         self._placed: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
@@ -246,11 +238,6 @@ def _kept(
             cache.popitem(last=False)
     cache.move_to_end(key)
     return cache[key]
-
-
-def is_vector(path: Path) -> bool:
-    """Whether labels are polygons, by the suffix."""
-    return path.suffix.lower() in VECTOR_SUFFIXES
 
 
 def _check_whole(path: Path, raw: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> None:

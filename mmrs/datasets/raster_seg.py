@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from numpy.typing import NDArray
 
+from mmrs.datasets.label_options import check_label_options, check_options_fit
 from mmrs.datasets.raster_areas import areas_in_pixels, covered
 from mmrs.datasets.raster_counts import counted_classes
 from mmrs.datasets.raster_files import Patterns, find_files, pair_files
@@ -129,9 +130,9 @@ class RasterSegDataset(BaseSegDataset):
         )
         self.label_options = {
             "label_map": label_map,
-            "colors": label_colors,
-            "ignore_colors": label_ignore_colors,
-            "align": align_labels,
+            "label_colors": label_colors,
+            "label_ignore_colors": label_ignore_colors,
+            "align_labels": align_labels,
             "attribute": attribute,
             "class_of": class_of,
             "background": background,
@@ -157,17 +158,19 @@ class RasterSegDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """The rasters, one after the other; windows are planned on them."""
-        self.label_reader = RasterLabels(
-            self.reader,
-            num_classes=len(self.metainfo["classes"]),
-            ignore_index=self.ignore_index,
-            reduce_zero_label=self.reduce_zero_label,
+        options = {
             **self.label_options,
-        )
+            "ignore_index": self.ignore_index,
+            "reduce_zero_label": self.reduce_zero_label,
+        }
+        num_classes = len(self.metainfo["classes"])
+        check_label_options(options, num_classes=num_classes)
+        self.label_reader = RasterLabels(self.reader, num_classes=num_classes, **options)
         images = find_files(self.images, self.data_root, "RasterSegDataset.images")
         labels: Sequence[Path | None] = [None] * len(images)
         if self.labels is not None:
             found = find_files(self.labels, self.data_root, "RasterSegDataset.labels")
+            check_options_fit(options, found)
             labels = pair_files(
                 images, found, stem_pattern=self.stem_pattern, key="RasterSegDataset"
             )

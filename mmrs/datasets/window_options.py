@@ -37,19 +37,26 @@ def check_sampler(options: dict[str, Any], where: str) -> dict[str, Any]:
             )
     if "size" not in options:
         raise ConfigError("no size", where=f"{where}.size", fix="give the side of a window, in px")
-    for key in ("size", "stride", "length"):
+    for key, least, fix in (
+        ("size", 1, "give pixels, such as 512 or (512, 512)"),
+        ("stride", 1, "give pixels, such as 512 or (512, 512)"),
+        ("length", 1, "give the windows of an epoch"),
+        ("seed", 0, "give one, or None for new windows in every epoch"),
+    ):
         if options.get(key) is None:
             options.pop(key, None)
             continue
-        value = options[key]
-        pair = list(value) if isinstance(value, list | tuple) else [value, value]
-        if len(pair) != 2 or any(not isinstance(v, int) or v < 1 for v in pair):
+        value, sided = options[key], key in ("size", "stride")
+        pair = list(value) if sided and isinstance(value, list | tuple) else [value, value]
+        if len(pair) != 2 or any(
+            isinstance(v, bool) or not isinstance(v, int) or v < least for v in pair
+        ):
             raise ConfigError(
-                f"{key} must be a whole number from 1 on, got {value!r}",
+                f"{key} must be a whole number from {least} on, got {value!r}",
                 where=f"{where}.{key}",
-                fix="give pixels, such as 512 or (512, 512)",
+                fix=fix,
             )
-        if key != "length":
+        if sided:
             options[key] = (pair[0], pair[1])
     stride = options.get("stride", options["size"])
     if stride[0] > options["size"][0] or stride[1] > options["size"][1]:

@@ -108,12 +108,26 @@ def fingerprint(paths: Sequence[str | Path], options: Any) -> str:
     """A name for what was made of some files with some options: other files, another name.
 
     Args:
-        paths: Files; their sizes and times of change count, not their content.
+        paths: Files; their sizes and times of change count, not their content, and so do those of
+            what lies beside them and changes how they are read: masks, nodata values and grids of
+            rasters, attributes and the CRS of a Shapefile.
         options: What JSON can hold; what else was set, or the version of the making.
     """
     told = []
-    for path in paths:
-        about = Path(path).stat()
-        told.append((str(Path(path).resolve()), about.st_size, about.st_mtime_ns))
+    for path in (each for given in paths for each in _with_sidecars(Path(given))):
+        about = path.stat()
+        told.append((str(path.resolve()), about.st_size, about.st_mtime_ns))
     text = json.dumps([told, options], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _with_sidecars(path: Path) -> list[Path]:
+    """A file, and the files beside it that GDAL reads with it."""
+    suffix = path.suffix
+    if suffix.lower() == ".shp":
+        beside = [path.with_suffix(other) for other in (".dbf", ".prj", ".cpg")]
+    else:
+        world = (f"{suffix[:2]}{suffix[-1:]}w", f"{suffix}w", ".wld", ".hdr", ".aux.xml", ".aux")
+        beside = [path.with_suffix(other) for other in world if len(other) > 2]
+        beside += [path.with_name(path.name + other) for other in (".aux.xml", ".msk")]
+    return [path, *(other for other in beside if other != path and other.is_file())]

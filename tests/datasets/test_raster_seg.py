@@ -327,7 +327,9 @@ def test_files_that_do_not_fit_each_other_are_told(data):
         make(data, images="img/b.tif", labels=None)
     with pytest.raises(ConfigError, match="no class names"):
         make(data, metainfo=None)
-    with pytest.raises(ConfigError, match="reduce_zero_label and a map of the ids"):
+    with pytest.raises(
+        ConfigError, match="reduce_zero_label and label_map would both"
+    ):
         make(data, reduce_zero_label=True, label_map={1: 0})
 
 

@@ -131,6 +131,9 @@ def test_nothing_labelled_cannot_be_balanced():
         ({"type": "grid", "size": 8, "stride": 9}, "stride .9, 9. is more than size"),
         ({"type": "random", "size": 8, "stride": 4}, "the random sampler takes no 'stride'"),
         ({"type": "random", "size": 8, "length": -1}, "length must be a whole number"),
+        ({"type": "random", "size": 8, "length": (3, 4)}, r"length must be .* got \(3, 4\)"),
+        ({"type": "random", "size": 8, "seed": -1}, "seed must be a whole number from 0 on"),
+        ({"type": "balanced", "size": True}, "size must be a whole number"),
     ],
 )
 def test_wrong_options_are_told_with_their_key(options, message):

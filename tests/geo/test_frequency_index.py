@@ -78,3 +78,27 @@ def test_the_name_changes_with_the_files_and_the_options(tmp_path: Path) -> None
     path.write_text("longer")
     names.add(fingerprint([path], [1]))
     assert len(names) == 4 and fingerprint([path], [1]) in names
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("a.tif", "a.tfw"),
+        ("a.tif", "a.tif.msk"),
+        ("a.png", "a.png.aux.xml"),
+        ("a.tiff", "a.tiffw"),
+        ("a.shp", "a.dbf"),
+        ("a.shp", "a.prj"),
+    ],
+)
+def test_another_name_where_a_file_beside_it_changes_how_it_is_read(
+    tmp_path: Path, name: str, beside: str
+) -> None:
+    path = tmp_path / name
+    path.write_text("pixels")
+    names = {fingerprint([path], [])}
+    for text in ("one", "other"):
+        (tmp_path / beside).write_text(text * 3)
+        names.add(fingerprint([path], []))
+    (tmp_path / "other.txt").write_text("nothing to do with it")
+    assert len(names) == 3 and fingerprint([path], []) in names
