@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def band_names(raster: Raster) -> tuple[tuple[str, ...], bool]:
     return tuple(colour.name for colour in colours), True
 
 
-def open_image(path: str | Path, expected: ChannelContract) -> Raster:
+def open_image(image: str | Path | Raster, expected: ChannelContract) -> Raster:
     """Open the bands of an image that a model takes.
 
     Those that the contract numbers; otherwise all that are data, with a band that is marked as
@@ -58,12 +59,16 @@ def open_image(path: str | Path, expected: ChannelContract) -> Raster:
     Raises:
         DataError: It cannot be opened, or lacks a band.
     """
-    raster = Raster(path, bands=expected.file_bands)
+    raster = _open(image, expected.file_bands)
     whole = raster.dataset.count
     if expected.file_bands is None and raster.count != whole == expected.bands:
         raster.close()
-        raster = Raster(path, bands=range(1, whole + 1))
+        raster = _open(image, range(1, whole + 1))
     return raster
+
+
+def _open(image: str | Path | Raster, bands: Sequence[int] | None) -> Raster:
+    return image.reopen(bands) if isinstance(image, Raster) else Raster(image, bands=bands)
 
 
 def alpha_holds_data(raster: Raster) -> bool:
@@ -76,7 +81,7 @@ def alpha_holds_data(raster: Raster) -> bool:
         return False
     height, width = min(256, raster.height), min(256, raster.width)
     window = Window((raster.height - height) // 2, (raster.width - width) // 2, height, width)
-    with Raster(raster.path, bands=[band]) as alpha:
+    with raster.reopen([band]) as alpha:
         values = alpha.read(window)
     whole = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
     between = np.count_nonzero((values != 0) & (values != whole) & (values != 255))

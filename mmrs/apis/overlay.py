@@ -33,7 +33,7 @@ Pixels = NDArray[np.uint8]
 
 
 def write_overlay(
-    image: str | Path,
+    image: str | Path | Raster,
     class_map: str | Path,
     out: str | Path,
     *,
@@ -46,7 +46,7 @@ def write_overlay(
     Large scenes are shrunk while they are read; the memory does not grow with them.
 
     Args:
-        image: The scene.
+        image: The scene: a file, or an array or dataset as a raster.
         class_map: Its class map, on the same grid.
         out: The picture.
         classes: Names.
@@ -56,9 +56,9 @@ def write_overlay(
     Raises:
         OutputError: If the picture cannot be written; what ``out`` held is then untouched.
     """
-    with Raster(image) as scene:
+    with image.reopen() if isinstance(image, Raster) else Raster(image) as scene:
         picture = to_rgb(scene.read_preview(PANEL_PX))
-        details = _details(scene)
+        name, details = scene.path.name, _details(scene)
         gsd = scene.georeference.gsd if _is_metric(scene) else None
         metres_per_pixel = None if gsd is None else gsd * scene.width / picture.shape[1]
     with Raster(class_map) as raster:
@@ -69,7 +69,7 @@ def write_overlay(
     mixed = mix(picture, colours, labels, opacity)
     shares = np.bincount(labels[valid], minlength=256)[: len(classes)] / max(1, valid.sum())
     page = compose(
-        title=Path(image).name,
+        title=name,
         subtitle=details,
         panels=[("Image", picture), ("Class map", colours), ("Overlay", mixed)],
         legend=[

@@ -20,7 +20,9 @@ from mmrs.apis.scene_stream import Scene
 from mmrs.apis.scene_writer import open_spool, way_back
 from mmrs.apis.window_protocol import Size, WindowModel, half
 from mmrs.errors import ConfigError, OutputError
+from mmrs.geo.array_raster import DatasetRaster
 from mmrs.geo.blending import BlendKind
+from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.resampled import ResampledRaster
@@ -38,7 +40,7 @@ class SceneMap:
     """A class map that was written.
 
     Attributes:
-        path: Where it is.
+        path: Where it is; empty where it was kept in memory.
         classes: Their names.
         pixels: Number of pixels of each class.
         nodata_pixels: Number of pixels without a prediction.
@@ -63,8 +65,8 @@ class SceneMap:
 
 
 def predict_scene(
-    image: str | Path,
-    out: str | Path,
+    image: str | Path | Raster,
+    out: str | Path | MemoryRows,
     model: WindowModel,
     *,
     window: int | Size | None = None,
@@ -80,8 +82,10 @@ def predict_scene(
     """Predict a scene of any size into a GeoTIFF on the same grid.
 
     Args:
-        image: GeoTIFF, PNG, JPEG, ...; its nodata becomes the map's.
-        out: The class map, ``.tif``: class indices, 255 = nodata, with a colour table.
+        image: GeoTIFF, PNG, JPEG, ..., or an array or dataset as a raster
+            (`mmrs.geo.array_raster`); its nodata becomes the map's.
+        out: The class map, ``.tif``: class indices, 255 = nodata, with a colour table; or
+            where to keep it in memory.
         model: What predicts.
         window: As `predict_scenes`.
         stride: As `predict_scenes`.
@@ -102,7 +106,7 @@ def predict_scene(
         OutputError: If the map cannot be written; what ``out`` held is then untouched.
     """
     if overlay is not None:
-        _check_overlay(Path(image), Path(out), Path(overlay))
+        _check_overlay(_image(image), out, Path(overlay))
     (written,) = predict_scenes(
         [(image, out)],
         model,
@@ -116,12 +120,12 @@ def predict_scene(
         progress=progress,
     )
     if overlay is not None:
-        write_overlay(image, out, overlay, classes=model.classes, palette=model.palette)
+        write_overlay(image, Path(out), overlay, classes=model.classes, palette=model.palette)
     return written
 
 
 def predict_scenes(
-    pairs: Sequence[tuple[str | Path, str | Path]],
+    pairs: Sequence[tuple[str | Path | Raster, str | Path | MemoryRows]],
     model: WindowModel,
     *,
     window: int | Size | None = None,
@@ -175,7 +179,7 @@ def predict_scenes(
         model=getattr(model, "identity", {}),
     )
     size = model.window if window is None else window
-    paths = [(Path(image), Path(out)) for image, out in pairs]
+    paths = [(_image(image), _target(out)) for image, out in pairs]
     check_outputs(paths, settings.outputs)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         scenes = [plan_scene(*pair, model, size, stride, settings) for pair in paths]
@@ -188,8 +192,8 @@ def predict_scenes(
 
 
 def plan_scene(
-    image: Path,
-    out: Path,
+    image: Path | Raster,
+    out: Path | MemoryRows,
     model: WindowModel,
     window: int | Size,
     stride: int | Size,
@@ -201,14 +205,20 @@ def plan_scene(
         MmrsError: As `predict_scenes`.
     """
     with open_scene(image, model.contract, resample=settings.resample) as raster:
-        if raster.georeference.is_missing:
+        # who gives an array without a place wants none
+        if raster.georeference.is_missing and not raster.in_memory:
             logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
         try:
             plan = plan_windows(raster.height, raster.width, window, stride)
         except ValueError as error:
             raise ConfigError(str(error), fix="choose 1 <= stride <= window") from error
         scene = Scene(image, plan, range(raster.height), out)
-        if settings.resume and spool_path(out).exists():
+        if settings.resume and isinstance(image, DatasetRaster):
+            raise ConfigError(
+                f"nothing tells whether {image.path} is still the same dataset", where="resume",
+                fix="give a file or an array, or leave it out",
+            )  # fmt: skip
+        if settings.resume and isinstance(out, Path) and spool_path(out).exists():
             source = raster.source if isinstance(raster, ResampledRaster) else raster
             with open_spool(scene, source, model, settings) as spool:
                 back = way_back(raster, spool.rows)
@@ -217,9 +227,17 @@ def plan_scene(
     return scene
 
 
+def _image(image: str | Path | Raster) -> Path | Raster:
+    return image if isinstance(image, Raster) else Path(image)
+
+
+def _target(out: str | Path | MemoryRows) -> Path | MemoryRows:
+    return out if isinstance(out, MemoryRows) else Path(out)
+
+
 def _scene_map(scene: Scene, model: WindowModel, counts: Any) -> SceneMap:
     return SceneMap(
-        scene.out,
+        scene.out if isinstance(scene.out, Path) else Path(),
         tuple(model.classes),
         tuple(int(count) for count in counts[: len(model.classes)]),
         int(counts[NODATA_LABEL]),
@@ -227,10 +245,13 @@ def _scene_map(scene: Scene, model: WindowModel, counts: Any) -> SceneMap:
     )
 
 
-def _check_overlay(image: Path, out: Path, overlay: Path) -> None:
+def _check_overlay(image: Path | Raster, out: str | Path | MemoryRows, overlay: Path) -> None:
+    if isinstance(out, MemoryRows):
+        raise OutputError("needs a class map that is a file", where=overlay)
     if overlay.suffix.lower() != ".png":
         raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
-    if overlay.resolve() in (image.resolve(), out.resolve()):
+    others = {Path(path).resolve() for path in (image, out) if not isinstance(path, Raster)}
+    if overlay.resolve() in others:
         raise OutputError("would overwrite another file of this run", where=overlay)
 
 

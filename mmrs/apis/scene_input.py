@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def open_scene(
-    image: str | Path, contract: ChannelContract, *, resample: bool, warn: bool = True
+    image: str | Path | Raster, contract: ChannelContract, *, resample: bool, warn: bool = True
 ) -> Raster:
     """Open the bands that a model takes, at the pixel size that it takes.
 
     Args:
-        image: The scene.
+        image: The scene: a file, or an array or dataset as a raster, which stays open.
         contract: The model's.
         resample: Bring the scene to the model's ground sampling distance, instead of warning that
             it has another.
@@ -36,9 +36,10 @@ def open_scene(
         ConfigError: Nothing says at which pixel size the model was trained.
     """
     raster = open_image(image, contract)
+    image = raster.path
     try:
         found = contract_of_raster(raster)
-        check_same_bands(contract, found, where=image)
+        check_same_bands(contract, found, where=image, fix=raster.bands_fix)
     except DataError:
         raster.close()
         raise
@@ -51,6 +52,11 @@ def open_scene(
             logger.warning("warning: %s: %s; --resample brings the image to that", image, told)
         return raster
     raster.close()
+    if raster.in_memory:
+        raise ConfigError(
+            "only a file can be read at another pixel size", where=image,
+            fix="write it to a GeoTIFF first, or leave resample out",
+        )  # fmt: skip
     if contract.gsd_m is None:
         raise ConfigError(
             "the checkpoint does not say at which ground sampling distance it was trained",

@@ -14,7 +14,9 @@ from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
 from mmrs.errors import OutputError
 from mmrs.geo.georeference import Georeference
+from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.publish import Targets, publish
+from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import RasterOptions, check_suffix
 from mmrs.geo.row_spool import RowSpool
 
@@ -35,11 +37,12 @@ def publish_scene(
     Raises:
         OutputError: A file cannot be written; those that were there before are untouched.
     """
-    paths = outputs.paths(scene.out)
+    out = spool.target
+    paths = outputs.paths(out)
     counts = publish(
         spool,
         Targets(
-            scene.out,
+            out,
             probabilities=paths.get("probabilities"),
             confidence=paths.get("confidence"),
             entropy=paths.get("entropy"),
@@ -54,7 +57,7 @@ def publish_scene(
     if "overlay" in paths:
         write_overlay(
             scene.image,
-            scene.out,
+            out,
             paths["overlay"],
             classes=model.classes,
             palette=model.palette,
@@ -62,7 +65,9 @@ def publish_scene(
     return counts
 
 
-def check_outputs(pairs: Sequence[tuple[Path, Path]], outputs: SceneOutputs) -> None:
+def check_outputs(
+    pairs: Sequence[tuple[Path | Raster, Path | MemoryRows]], outputs: SceneOutputs
+) -> None:
     """Look at the names of all files of a run, before anything is predicted.
 
     Args:
@@ -72,8 +77,13 @@ def check_outputs(pairs: Sequence[tuple[Path, Path]], outputs: SceneOutputs) -> 
     Raises:
         OutputError: A name is no file's that could be written, or it is another file's of the run.
     """
-    taken = {image.resolve(): f"is the image {image}" for image, _ in pairs}
+    taken = {
+        image.resolve(): f"is the image {image}" for image, _ in pairs if isinstance(image, Path)
+    }
     for image, out in pairs:
+        if isinstance(out, MemoryRows):
+            continue
+        name = image.path if isinstance(image, Raster) else image
         check_suffix(out, "a class map")
         for path in (out, *outputs.paths(out).values()):
             if path.is_dir():
@@ -84,4 +94,4 @@ def check_outputs(pairs: Sequence[tuple[Path, Path]], outputs: SceneOutputs) -> 
                     where=path,
                     fix="give each output a name of its own",
                 )
-            taken[path.resolve()] = f"is an output of {image}"
+            taken[path.resolve()] = f"is an output of {name}"

@@ -9,7 +9,9 @@ from typing import Any
 
 from mmrs.apis.scene_stream import Scene
 from mmrs.errors import OutputError
+from mmrs.geo.array_raster import ArrayRaster
 from mmrs.geo.blending import BlendKind
+from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import Compression, Format, Overviews
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.score_codes import ScoreType
@@ -104,17 +106,25 @@ def scene_fingerprint(scene: Scene, settings: Settings) -> dict[str, Any]:
         OutputError: The scene is gone.
     """
     plan = scene.plan
-    try:
-        stat = scene.image.stat()
-    except OSError as error:
-        raise OutputError(f"its image {scene.image} is gone", where=scene.out) from error
     return {
         "mmrs": __version__,
         **{f"model {key}": value for key, value in settings.model.items()},
-        "image": [scene.image.name, stat.st_size, stat.st_mtime_ns],
+        "image": _image_fingerprint(scene),
         "windows": [plan.window_height, plan.window_width],
         "strides": [list(plan.row_starts[:2]), list(plan.col_starts[:2])],
         "blend": settings.blend,
         "batch size": settings.batch_size,
         "resampled": settings.resample,
     }
+
+
+def _image_fingerprint(scene: Scene) -> list[Any]:
+    if isinstance(scene.image, ArrayRaster):
+        return scene.image.fingerprint()
+    if isinstance(scene.image, Raster):
+        return [str(scene.image.path)]  # nothing goes on from there: see `plan_scene`
+    try:
+        stat = scene.image.stat()
+    except OSError as error:
+        raise OutputError(f"its image {scene.image} is gone", where=str(scene.out)) from error
+    return [scene.image.name, stat.st_size, stat.st_mtime_ns]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.scene_reader import SceneReader
 from mmrs.errors import DataError
+from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.raster import Raster
 from mmrs.geo.windows import Window, WindowPlan
 
@@ -31,17 +32,17 @@ class Scene:
     """What is to be predicted of a scene.
 
     Attributes:
-        image: The file.
+        image: The file, or an array or dataset as a raster.
         plan: Its windows.
         rows: The rows, of the grid that is predicted on, that are wanted; all by default
             (``range(plan.height)``), none of a scene that is finished.
-        out: Where its class map goes.
+        out: Where its class map goes: a file, or arrays.
     """
 
-    image: Path
+    image: Path | Raster
     plan: WindowPlan
     rows: range
-    out: Path
+    out: Path | MemoryRows
 
     @property
     def needed(self) -> range:

@@ -16,6 +16,8 @@ from mmrs.apis.scene_outputs import publish_scene
 from mmrs.apis.scene_settings import Settings, scene_fingerprint
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
+from mmrs.geo.memory_rows import MemoryRows
+from mmrs.geo.publish import count_labels
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import BackToGrid, ResampledRaster
 from mmrs.geo.row_spool import RowSpool
@@ -54,6 +56,8 @@ class SceneWriter:
     def publish(self) -> NDArray[np.int64]:
         """Write the files out of the rows that were kept; returns how often each value occurs."""
         with self._stack, rasterio.Env():
+            if isinstance(self._spool, MemoryRows):
+                return count_labels(self._spool.result().labels, len(self._model.classes))
             counts = publish_scene(
                 self._spool,
                 self._scene,
@@ -68,7 +72,7 @@ class SceneWriter:
         """Let go of the files; the rows that were kept stay for a resume."""
         with self._stack:
             kept, height = self._spool.rows, self._spool.height
-            if not kept:
+            if not kept or isinstance(self._spool, MemoryRows):
                 self._spool.delete()
                 return
             logger.warning(
@@ -87,12 +91,23 @@ def open_predicted(scene: Scene, model: WindowModel, settings: Settings) -> Rast
     return open_scene(scene.image, model.contract, resample=settings.resample, warn=False)
 
 
-def open_spool(scene: Scene, source: Raster, model: WindowModel, settings: Settings) -> RowSpool:
+def open_spool(
+    scene: Scene, source: Raster, model: WindowModel, settings: Settings
+) -> RowSpool | MemoryRows:
     """Open the rows that are kept of a scene.
 
     Raises:
         OutputError: They cannot be written, or an interrupted run had other settings.
     """
+    if isinstance(scene.out, MemoryRows):
+        scene.out.begin(
+            height=source.height,
+            width=source.width,
+            wanted=settings.outputs.wanted,
+            num_classes=len(model.classes),
+            georeference=source.georeference,
+        )
+        return scene.out
     return RowSpool(
         scene.out,
         fingerprint=scene_fingerprint(scene, settings),

@@ -64,11 +64,16 @@ class Raster:
         has_invalid: Whether some pixels may be nodata, masked or transparent.
         nodata: The value declared to mean no data, or None.
         band_names: What the file calls the bands that are read; "" where it does not say.
+        in_memory: Whether it is the caller's array or dataset instead of a file.
 
     Raises:
         DataError: If the file is missing, is not a raster, lacks a band, or its bands differ in
             type.
     """
+
+    in_memory = False
+    # how to mend a raster with other bands than are wanted; None: as of any file
+    bands_fix: str | None = None
 
     def __init__(self, path: str | Path, *, bands: Sequence[int] | None = None):
         self.path = Path(path)
@@ -133,6 +138,14 @@ class Raster:
     def close(self) -> None:
         """Close the file."""
         self._dataset.close()
+
+    def reopen(self, bands: Sequence[int] | None = None) -> Raster:
+        """Open the same raster once more, as it is, with these bands.
+
+        Raises:
+            DataError: As `Raster`.
+        """
+        return Raster(self.path, bands=bands)
 
     @property
     def bands(self) -> tuple[int, ...]:
