@@ -121,8 +121,8 @@ def _class_ids(
     if id_of is None:
         return _whole_numbers(path, attribute, values)
     # names of a config are strings where the column holds numbers, and the other way round
-    by_text = {_text(value): number for value, number in id_of.items()}
-    texts = [_text(value) for value in values]
+    by_text = {attribute_text(value): number for value, number in id_of.items()}
+    texts = [attribute_text(value) for value in values]
     unknown = sorted({text for text in texts if text not in by_text})
     if unknown:
         raise DataError(
@@ -134,7 +134,8 @@ def _class_ids(
     return np.array([by_text[text] for text in texts], dtype=np.int64)
 
 
-def _text(value: Any) -> str:
+def attribute_text(value: Any) -> str:
+    """A value of a column as it is named: 3 for 3.0."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)

@@ -14,6 +14,7 @@ from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan, PolygonLa
 from mmrs.apis.prepare.label_scan import LabelScan, scan_labels
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import Pair, find_pairs
+from mmrs.apis.prepare.polygons import check_polygons
 from mmrs.geo.archive import SourceFile
 from mmrs.geo.palette import default_palette
 from mmrs.geo.palette_codec import Rgb
@@ -40,6 +41,13 @@ def plan(files: Sequence[SourceFile], options: Options, source: Path) -> Plan:
     skipped |= scan.skipped
     pairs = [pair for pair in pairs if pair.image.name not in scan.skipped]
     classes = _polygon_classes(options) if by_polygons else _mask_classes(options, scan)
+    if len(set(classes.names)) < len(classes.names):
+        raise UsageError(f"a class is named twice: {', '.join(classes.names)}")
+    if options.format == "png" and scan.image_suffix != ".png":
+        raise UsageError(
+            f"--format png cannot hold {scan.num_bands} bands of {scan.dtype}",
+            fix="leave it out, or choose --bands",
+        )
     parts = divide(pairs, options)
     suffix = f".{options.format}" if options.format else scan.image_suffix
     tiling = options.tiling(tile=_TILE)
@@ -113,6 +121,7 @@ def _polygon_classes(options: Options) -> _Classes:
         )
     if names[0] != "background":
         names = ("background", *names)
+    check_polygons(options, names)
     rule = LabelRule(allowed=tuple(range(len(names))), ignore=_IGNORE)
     return _Classes(names, _colours(len(names)), rule, ("pixels in no polygon are background",))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,16 +15,19 @@ from numpy.typing import NDArray
 from mmrs.apis.prepare.files import file_sha256
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, PolygonLabels
 from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
+from mmrs.apis.prepare.polygons import cached_polygons
 from mmrs.errors import DataError
 from mmrs.geo.archive import SourceFile, fetch
 from mmrs.geo.checksums import verify_png
-from mmrs.geo.polygon_file import read_polygons
 from mmrs.geo.raster import Georeference, Raster
 from mmrs.geo.rasterize import NO_POLYGON, Polygons
+from mmrs.geo.window_reader import grid_difference
 from mmrs.geo.windows import Window
 
 # One decoded block of a raster: a file that asks for more was made to exhaust memory.
 _MAX_BLOCK_BYTES = 1 << 30
+# Of a corner, in pixels of the image: what rounding in a file's numbers makes.
+_GRID_TOLERANCE_PX = 0.01
 # 262,144 px squared; a file of some bytes can claim to be larger.
 _MAX_PIXELS = 1 << 36
 
@@ -167,7 +169,7 @@ class OpenLabels:
                 where=self._job.image.where,
                 fix="give it its georeference (gdal_edit.py -a_srs ... -a_ullr ...)",
             )
-        polygons = _cached_polygons(source, os.stat(source.path).st_mtime_ns)
+        polygons = cached_polygons(source, os.stat(source.path).st_mtime_ns)
         return polygons.near(self._image.raster)
 
     def _burn(self, window: Window) -> NDArray[np.uint8]:
@@ -179,20 +181,16 @@ class OpenLabels:
 
     def _check_grid(self, file: LabelFile, name: str) -> None:
         label, image = file.raster, self._image.raster
-        one, other = label.georeference, image.georeference
-        both = one.transform is not None and other.transform is not None
-        same_size = (label.height, label.width) == (image.height, image.width)
-        same_grid = not both or (
-            (one.crs is None or other.crs is None or one.crs == other.crs)
-            and one.transform.almost_equals(other.transform, precision=_half_percent(other))
-        )
-        if same_size and same_grid:
+        told = grid_difference(label, image, tolerance_px=_GRID_TOLERANCE_PX)
+        if told is None:
             return
         if self._job.reproject:
             whole = file.read(label.full)
             self._aligned = align(whole, label, image, self._job.rule.ignore)
             return
-        if not same_size:
+        one, other = label.georeference, image.georeference
+        both = one.transform is not None and other.transform is not None
+        if (label.height, label.width) != (image.height, image.width):
             raise DataError(
                 f"label is {label.height} x {label.width} but its image {self._job.image.name} "
                 f"is {image.height} x {image.width} (rows x columns)",
@@ -263,30 +261,6 @@ def _read_padded(extra: Raster, window: Window) -> NDArray[Any]:
     part = extra.read(Window(window.row, window.col, height, width))[..., :1]
     rest = ((0, window.height - height), (0, window.width - width), (0, 0))
     return np.pad(part, rest)
-
-
-@lru_cache(maxsize=4)
-def _cached_polygons(source: PolygonLabels, changed_ns: int) -> Polygons:
-    del changed_ns  # part of the key only
-    ids = dict(source.ids)
-    polygons = read_polygons(
-        source.path,
-        attribute=source.class_field,
-        id_of=ids or None,
-        layer=source.layer,
-    )
-    if source.class_field is None:
-        polygons = Polygons(
-            polygons.path,
-            polygons.geometries,
-            np.full_like(polygons.ids, source.default_id),
-            polygons.crs,
-        )
-    return polygons
-
-
-def _half_percent(georeference: Georeference) -> float:
-    return 0.005 * (georeference.gsd or 1.0)
 
 
 def _place(georeference: Georeference) -> str:

@@ -11,6 +11,7 @@ from mmrs.apis.prepare.converter import TILING, Converter
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan, PolygonLabels
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import find_pairs
+from mmrs.apis.prepare.polygons import check_polygons
 from mmrs.geo.archive import SourceFile
 
 _TILE = 256
@@ -26,6 +27,7 @@ def plan(files: Sequence[SourceFile], options: Options, source: Path) -> Plan:
             fix="leave --stride and --edge out",
         )
     by_polygons = options.polygons is not None
+    check_polygons(options)
     pairs, skipped = find_pairs(
         files, options, source, fix=CONVERTER.expects(), labels=not by_polygons
     )

@@ -472,6 +472,44 @@ def test_polygons_label_images_of_one_name_in_several_folders(tmp_path: Path) ->
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"polygons": Path("none.gpkg")}, r"none\.gpkg: no such file"),
+        ({"class_field": "kinds"}, r"no attribute 'kinds'; there are kind\. .*--class-field"),
+        (
+            {"class_field": "kind", "classes": ("house",)},
+            r"'kind' holds 1 values that --classes does not name: 'wood'.*--classes house wood",
+        ),
+        ({"class_field": "kind"}, r"holds 2 values .* 'house', 'wood'.*--classes house wood"),
+        ({"palette": PALETTE}, r"--palette has no meaning beside --polygons"),
+        ({"threshold": 3}, r"--threshold has no meaning beside --polygons"),
+        ({"format": "png"}, r"--format png cannot hold 4 bands of uint16"),
+        (
+            {"class_field": "kind", "classes": ("house", "wood", "background")},
+            "a class is named twice: background, house, wood, background",
+        ),
+    ],
+)
+def test_polygons_that_cannot_be_burnt_are_told_in_words_of_the_command(
+    tmp_path: Path, options: dict, told: str
+) -> None:
+    options = {"polygons": write_polygons(tmp_path / "p.gpkg")} | options
+    with pytest.raises(MmrsError, match=told):
+        run(scene(tmp_path / "s"), tmp_path / "o", **options)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_grid_that_drifts_away_is_another_grid(tmp_path: Path) -> None:
+    # 0.4 % larger pixels: a pixel away at the far corner
+    grids = [Affine(step, 0, 400_000, 0, -step, 5_000_000) for step in (0.5, 0.502)]
+    image = archives.tif(np.ones((300, 300, 3), np.uint8), transform=grids[0], crs=UTM)
+    label = archives.tif(np.zeros((300, 300), np.uint8), transform=grids[1], crs=UTM)
+    archives.write_files(tmp_path / "s", {"images/a.tif": image, "labels/a.tif": label})
+    with pytest.raises(DataError, match=r"label lies at .*0\.502.*--reproject"):
+        run(tmp_path / "s", tmp_path / "o")
+
+
 def test_an_image_without_a_place_cannot_have_polygons(tmp_path: Path) -> None:
     scene(tmp_path / "s", crs=None)
     path = write_polygons(tmp_path / "labels.gpkg")
