@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,7 @@ def class_map_output(
     palette: Sequence[Sequence[int]],
     georeference: Georeference | None = None,
     options: RasterOptions | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[RasterOutput]:
     """As ``write_class_map``, for callers that rename the file themselves.
 
@@ -122,6 +123,7 @@ def class_map_output(
         palette: RGB of each class.
         georeference: Of the scene.
         options: How it is stored.
+        tags: More to say in the file.
 
     Yields:
         The writer of labels (1, n, width) uint8; give it every row before the block ends.
@@ -134,7 +136,8 @@ def class_map_output(
     def describe(dataset: Any) -> None:
         dataset.write_colormap(1, colour_table(colours))
         dataset.set_band_description(1, "class")
-        dataset.update_tags(CLASS_NAMES=json.dumps(list(classes), ensure_ascii=False))
+        names = json.dumps(list(classes), ensure_ascii=False)
+        dataset.update_tags(**(tags or {}), CLASS_NAMES=names)
 
     layout = RasterLayout(height, width, 1, "uint8", NODATA_LABEL, is_score=False)
     with raster_output(

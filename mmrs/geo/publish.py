@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,7 @@ def publish(
     palette: Sequence[Sequence[int]],
     sinks: Sequence[Callable[[SceneRows], None]] = (),
     finish: Callable[[], None] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> NDArray[np.int64]:
     """Write every file in one pass over the spool; they appear when all were read back.
 
@@ -78,6 +79,7 @@ def publish(
         sinks: Each is given all rows from the top down, as they are published: scores are those
             of the files, to their last step.
         finish: Called after the last row, before any file appears; where it raises, none does.
+        tags: More to say in the class map.
 
     Returns:
         (256,) how often each label occurs.
@@ -94,7 +96,7 @@ def publish(
             outputs = {
                 name: stack.enter_context(output)
                 for name, output in _outputs(
-                    spool, targets, temporaries, georeference, classes, palette
+                    spool, targets, temporaries, georeference, classes, palette, tags
                 )
             }
             for arrays in spool.read_codes():
@@ -146,6 +148,7 @@ def _outputs(
     georeference: Georeference | None,
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
+    tags: Mapping[str, str] | None,
 ) -> Iterator[tuple[str, AbstractContextManager[RasterOutput]]]:
     """The array of the spool that each file holds, and the file's writer."""
     yield (
@@ -159,6 +162,7 @@ def _outputs(
             palette=palette,
             georeference=georeference,
             options=targets.options,
+            tags=tags,
         ),
     )
     for temporary, (name, path) in zip(temporaries[1:], targets.scores.items(), strict=True):
