@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from mmrs.geo.raster import GDAL_CACHE_BYTES
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
+MakeWriter = Callable[[Scene], SceneWriter]
 READ_AHEAD = 4  # batches, or rows between them, that wait for the model
 PUBLISH_BEHIND = 4  # finished scenes that wait to be written
 
@@ -49,10 +51,12 @@ class SceneRun:
     model computes.
 
     Args:
-        scenes: In their order; those with no wanted rows are taken as finished.
+        scenes: In their order. ``range(0)`` for rows: the scene is left out, as one that is
+            finished. Rows that are empty elsewhere: all were kept, and the files are missing.
         model: What predicts.
         settings: How.
         progress: Called after every batch.
+        make_writer: Makes what takes a scene's scores and publishes it; `SceneWriter` by default.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class SceneRun:
         model: WindowModel,
         settings: Settings,
         progress: Progress | None = None,
+        *,
+        make_writer: MakeWriter | None = None,
     ) -> None:
         self._scenes = scenes
         self._model = model
@@ -68,10 +74,12 @@ class SceneRun:
         self._scores = getattr(model, "scores", model)
         self._settings = settings
         self._progress = progress
+        self._make_writer = make_writer or (lambda scene: SceneWriter(scene, model, settings))
         self._open: dict[int, SceneWriter] = {}
         self._next = 0  # the first scene that is not finished
         self._failed: dict[int, DataError] = {}
         self._publishing: dict[int, Future[NDArray[np.int64]]] = {}
+        self._unpublished: deque[tuple[Future[NDArray[np.int64]], SceneWriter]] = deque()
         self._total = sum(len(scene.needed) for scene in scenes)
         self._before = np.concatenate([[0], np.cumsum([len(scene.needed) for scene in scenes])])
 
@@ -90,6 +98,7 @@ class SceneRun:
         )
         with ExitStack() as stack:
             stack.enter_context(_gdal())
+            stack.callback(self._close_unpublished)
             publisher = stack.enter_context(ThreadPoolExecutor(1, "publish"))
             stack.callback(publisher.shutdown, cancel_futures=True)
             stack.callback(self._close)
@@ -123,11 +132,12 @@ class SceneRun:
             self._progress(min(done, self._total), self._total)
 
     def _is_wanted(self, scene: int) -> bool:
-        return bool(self._scenes[scene].rows) and scene not in self._failed
+        rows = self._scenes[scene].rows
+        return (bool(rows) or rows.start > 0) and scene not in self._failed
 
     def _writer(self, scene: int) -> SceneWriter:
         if scene not in self._open:
-            self._open[scene] = SceneWriter(self._scenes[scene], self._model, self._settings)
+            self._open[scene] = self._make_writer(self._scenes[scene])
         return self._open[scene]
 
     def _finish_until(self, scene: int, publisher: ThreadPoolExecutor) -> None:
@@ -139,10 +149,13 @@ class SceneRun:
             writer = self._writer(index)
             writer.job.finish()
             del self._open[index]
-            waiting = [future for future in self._publishing.values() if not future.done()]
-            if len(waiting) >= PUBLISH_BEHIND:
-                waiting[0].result()
             self._publishing[index] = publisher.submit(writer.publish)
+            self._unpublished.append((self._publishing[index], writer))
+        while self._unpublished and (
+            self._unpublished[0][0].done() or len(self._unpublished) > PUBLISH_BEHIND
+        ):
+            self._unpublished[0][0].result()  # raises what went wrong there, while it is fresh
+            self._unpublished.popleft()
 
     def _give_up(self, event: Unreadable) -> None:
         if not self._settings.skip_bad:
@@ -163,6 +176,11 @@ class SceneRun:
     def _close(self) -> None:
         for writer in self._open.values():
             writer.close()
+
+    def _close_unpublished(self) -> None:
+        for future, writer in self._unpublished:
+            if future.cancelled():
+                writer.close()
 
 
 def _gdal() -> rasterio.Env:
