@@ -11,6 +11,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmrs.apis.augmented_model import AugmentedWindowModel
 from mmrs.apis.predict import predict_scene, predict_scenes
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import DataError, OutputError
@@ -45,9 +46,17 @@ class ContextModel(ColourModel):
 
 
 def whole_scene(
-    pixels: np.ndarray, valid: np.ndarray, *, window: int, stride: int, blend: str, batch_size: int
+    pixels: np.ndarray,
+    valid: np.ndarray,
+    *,
+    window: int,
+    stride: int,
+    blend: str,
+    batch_size: int,
+    predict=None,
 ) -> np.ndarray:
     """Labels of a scene held in memory: every batch by hand, sums in float64."""
+    predict = predict or ContextModel()
     height, width, _ = pixels.shape
     size = min(window, height), min(window, width)
     bumps = [BLENDS[blend]((np.arange(side) + 0.5) / side) for side in size]
@@ -66,7 +75,7 @@ def whole_scene(
         group = [area for area in group if valid[area].any()]
         for first in range(0, len(group), batch_size):
             areas = group[first : first + batch_size]
-            batch = ContextModel()(np.stack([pixels[area] for area in areas]))
+            batch = predict(np.stack([pixels[area] for area in areas]))
             for area, scores in zip(areas, batch, strict=True):
                 sums[(slice(None), *area)] += scores * weights
     labels = sums.argmax(axis=0)
@@ -99,6 +108,30 @@ def test_the_map_is_the_whole_scenes(
     predict_scene(image, folder / "map.tif", ContextModel(), **how)
     expected = whole_scene(pixels, (pixels != 0).any(axis=-1), **how)
     np.testing.assert_array_equal(read_map(folder / "map.tif"), expected)
+
+
+@pytest.mark.parametrize("size", [(19, 26), (5, 13), (8, 8)])
+def test_augmented_windows_are_blended_in_the_same_pass(tmp_path: Path, size) -> None:
+    def eight_ways(windows: np.ndarray) -> np.ndarray:
+        model, total = ContextModel(), 0.0
+        for turns in range(4):
+            for mirror in (False, True):
+                laid = np.rot90(windows, turns, (1, 2))
+                laid = laid[:, ::-1] if mirror else laid
+                scores = model(laid)
+                scores = scores[:, :, ::-1] if mirror else scores
+                total = total + np.rot90(scores, -turns, (2, 3)).astype(np.float64)
+        return total / 8
+
+    pixels = np.random.default_rng(2).integers(1, 256, (*size, 3), dtype=np.uint8)
+    image = write_scene(tmp_path / "scene.tif", pixels)
+    how = {"window": 8, "stride": 5, "blend": "gaussian", "batch_size": 3}
+    model = AugmentedWindowModel(ContextModel(), symmetries="d4")
+    predict_scene(image, tmp_path / "map.tif", model, **how)
+    valid = np.ones(size, dtype=bool)
+    expected = whole_scene(pixels, valid, predict=eight_ways, **how)
+    np.testing.assert_array_equal(read_map(tmp_path / "map.tif"), expected)
+    assert (expected != whole_scene(pixels, valid, **how)).any()
 
 
 @pytest.mark.parametrize("gaps", [False, True])
