@@ -13,14 +13,9 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp, mkstemp
-from typing import IO
+from tempfile import mkdtemp
 
 from mmrs.errors import DataError, OutputError
 from mmrs.geo.archive_checks import (
@@ -32,57 +27,16 @@ from mmrs.geo.archive_checks import (
     refuse,
     tidy_name,
 )
+from mmrs.geo.source_file import (
+    ARCHIVE,
+    SourceFile,
+    copy_stream,
+    fresh_path,
+    is_archive,
+    open_zip,
+)
 
-_CHUNK = 1 << 20
-_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2|txz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 _LITTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a data set, plain or inside a zip.
-
-    Attributes:
-        name: Its path below the source, archives counting as folders: ``a.zip/img/1.png``.
-        size: Bytes.
-        stamp: Changes with the content: checksum of the archive, or time of the last change.
-        path: The file, or the zip that holds it.
-        member: Its name inside that zip; None for a plain file.
-        where: What messages call it: its path, archives counting as folders.
-    """
-
-    name: str
-    size: int
-    stamp: str
-    path: Path
-    member: str | None = None
-    where: str = ""
-
-    @property
-    def basename(self) -> str:
-        """The last part of the name."""
-        return self.name.rpartition("/")[2]
-
-    @property
-    def stem(self) -> str:
-        """The last part of the name without its ending."""
-        return self.basename.rpartition(".")[0] or self.basename
-
-    @property
-    def suffix(self) -> str:
-        """Its ending with the dot, lower case."""
-        head, dot, tail = self.basename.rpartition(".")
-        return (dot + tail).lower() if head else ""
-
-    @property
-    def folder(self) -> str:
-        """The name without its last part."""
-        return self.name.rpartition("/")[0]
-
-
-def is_archive(name: str) -> bool:
-    """Whether a name ends as a zip or a tar does."""
-    return _ARCHIVE.search(name) is not None
 
 
 def survey(
@@ -125,35 +79,6 @@ def survey(
     else:
         scan.folder(source)
     return sorted(scan.files, key=lambda file: file.name)
-
-
-@contextmanager
-def fetch(file: SourceFile, scratch: str | Path) -> Iterator[Path]:
-    """Give a path under which a file can be read while the block runs.
-
-    Args:
-        file: What `survey` found.
-        scratch: Where a member of a zip is unpacked, under a name of ours with its ending; it is
-            removed when the block ends.
-
-    Raises:
-        DataError: The member is damaged or longer than the archive says.
-        OutputError: It cannot be written.
-    """
-    if file.member is None:
-        yield file.path
-        return
-    target = _fresh(Path(scratch), file.suffix)
-    try:
-        where = file.where
-        with reading(where):
-            archive = _open_zip(str(file.path), os.stat(file.path).st_mtime_ns)
-            stream = archive.open(file.member)
-        with stream:
-            _copy(stream, target, file.size, where)
-        yield target
-    finally:
-        target.unlink(missing_ok=True)
 
 
 class _Survey:
@@ -203,7 +128,7 @@ class _Survey:
 
     def zip(self, path: Path, prefix: str, where: str) -> None:
         with reading(where):
-            members = _open_zip(str(path), os.stat(path).st_mtime_ns).infolist()
+            members = open_zip(str(path), os.stat(path).st_mtime_ns).infolist()
         for member in members:
             check_name(member.filename, where)
             mode = member.external_attr >> 16
@@ -226,12 +151,12 @@ class _Survey:
                 )
             elif self.open_archive(name):
                 self.room(member.file_size, inside)
-                target = _fresh(self.scratch, ".zip")
+                target = fresh_path(self.scratch, ".zip")
                 with (
                     reading(inside),
-                    _open_zip(str(path), os.stat(path).st_mtime_ns).open(member) as stream,
+                    open_zip(str(path), os.stat(path).st_mtime_ns).open(member) as stream,
                 ):
-                    _copy(stream, target, member.file_size, inside)
+                    copy_stream(stream, target, member.file_size, inside)
                 self.archive(target, f"{name}/", inside)
 
     def tar(self, path: Path, prefix: str, where: str) -> None:
@@ -260,10 +185,10 @@ class _Survey:
                 stream = archive.extractfile(member) if member.isfile() else None
                 if stream is None or _LITTER.search(name):
                     continue
-                ending = _ARCHIVE.search(name) or re.search(r"\.\w{1,8}$", name)
+                ending = ARCHIVE.search(name) or re.search(r"\.\w{1,8}$", name)
                 target = folder / f"{index}{ending.group().lower() if ending else ''}"
                 inside = f"{where}/{tidy_name(member.name)}"
-                checksum = _copy(stream, target, member.size, inside)
+                checksum = copy_stream(stream, target, member.size, inside)
                 if not is_archive(name):
                     stamp = f"crc32 {checksum:08x}"
                     self.files.append(SourceFile(name, member.size, stamp, target, where=inside))
@@ -281,57 +206,6 @@ class _Survey:
                 where=self.scratch,
                 fix="free space, or name an OUT on another disk",
             )
-
-
-@lru_cache(maxsize=8)
-def _open_zip(path: str, changed_ns: int) -> zipfile.ZipFile:
-    # opening reads the whole index; a worker asks the same few archives again and again
-    del changed_ns  # part of the key only: a replaced archive is opened anew
-    return zipfile.ZipFile(path)
-
-
-def _copy(stream: IO[bytes], target: Path, size: int, where: str) -> int:
-    """Write a stream that must hold exactly ``size`` bytes; an error removes what was written.
-
-    Returns:
-        Its CRC-32.
-    """
-    written, checksum = 0, 0
-    try:
-        with open(target, "wb") as out:
-            while True:
-                with reading(where):
-                    chunk = stream.read(_CHUNK)
-                if not chunk:
-                    break
-                written += len(chunk)
-                checksum = zlib.crc32(chunk, checksum)
-                if written > size:
-                    refuse(f"holds more than the {size} bytes that its index says", where)
-                out.write(chunk)
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot be written ({error.strerror})", where=target, fix="free space on the disk"
-        ) from error
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-    if written != size:
-        target.unlink(missing_ok=True)
-        raise DataError(
-            f"ends after {written} of {size} bytes",
-            where=where,
-            fix="the archive is damaged; fetch it again",
-        )
-    return checksum
-
-
-def _fresh(scratch: Path, suffix: str) -> Path:
-    scratch.mkdir(parents=True, exist_ok=True)
-    handle, path = mkstemp(dir=scratch, suffix=suffix if re.fullmatch(r"\.\w{1,8}", suffix) else "")
-    os.close(handle)
-    return Path(path)
 
 
 def _head(path: Path) -> str:

@@ -159,7 +159,9 @@ class Readers:
         }
 
     def _archive(self, path: Path) -> Iterator[Callable[[], Any]]:
-        from mmrs.geo.archive import ArchiveLimits, fetch, survey
+        from mmrs.geo.archive import survey
+        from mmrs.geo.archive_checks import ArchiveLimits
+        from mmrs.geo.source_file import fetch
 
         unpacked = self.scratch / "unpacked"
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrs.errors import DataError, OutputError
-from mmrs.geo.archive import fetch, is_archive, survey
+from mmrs.geo.archive import survey
 from mmrs.geo.archive_checks import ArchiveLimits
+from mmrs.geo.source_file import fetch
 
 FILES = {"img/1.png": b"one", "img/é 中.png": b"two" * 1000, "labels.tif/x.txt": b""}
 
@@ -188,18 +189,6 @@ def test_limits_count_all_archives_of_a_source_together(tmp_path: Path) -> None:
     assert len(survey(source, tmp_path / "s", limits=ArchiveLimits(max_files=6))) == 4
 
 
-def test_a_member_longer_than_its_index_says_is_not_written(tmp_path: Path) -> None:
-    source = make_zip(tmp_path / "a.zip", {"1": b"x" * 4000})
-    content = source.read_bytes()
-    # both records of the size: local and central
-    source.write_bytes(content.replace((4000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
-    (file,) = survey(source, tmp_path / "s")
-    assert file.size == 10
-    with pytest.raises(DataError, match="damaged"), fetch(file, tmp_path / "s"):
-        pass
-    assert os.listdir(tmp_path / "s") == []
-
-
 def test_an_encrypted_zip_is_told(tmp_path: Path) -> None:
     source = make_zip(tmp_path / "a.zip", {"1": b"x"})
     content = bytearray(source.read_bytes())
@@ -254,9 +243,3 @@ def test_damaged_archives_give_their_files_or_one_error(
         assert "Fix: " in str(error) and "\n" not in str(error)
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
     assert {path.name for path in folder.iterdir()} <= {source.name, "s"}
-
-
-def test_endings_of_archives() -> None:
-    yes = ["a.zip", "A.ZIP", "b.tar", "c.tar.gz", "d.tgz", "e.tar.xz"]
-    no = ["a.zip.png", "a.gz", "zip", "a.tar.png"]
-    assert [is_archive(name) for name in yes + no] == [True] * len(yes) + [False] * len(no)

@@ -12,7 +12,7 @@ from mmrs.apis.prepare.download import Download
 from mmrs.apis.prepare.job import Plan
 from mmrs.apis.prepare.options import Options
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".webp", ".img")
 TILING = frozenset({"tile", "stride", "tiles_per_side", "edge"})

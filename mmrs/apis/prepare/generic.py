@@ -15,9 +15,9 @@ from mmrs.apis.prepare.label_scan import LabelScan, scan_labels
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import Pair, find_pairs
 from mmrs.apis.prepare.polygons import check_polygons
-from mmrs.geo.archive import SourceFile
 from mmrs.geo.palette import default_palette
 from mmrs.geo.palette_codec import Rgb
+from mmrs.geo.source_file import SourceFile
 
 _TILE = 512
 _IGNORE = 255

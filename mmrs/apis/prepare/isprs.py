@@ -9,7 +9,7 @@ from mmrs.apis.prepare.converter import COLOURS, TILING, check_partners
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 OPTIONS = TILING | COLOURS | {"labels", "dsm", "format"}
 CLASSES = ("impervious surface", "building", "low vegetation", "tree", "car", "clutter")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from mmrs.geo.archive import SourceFile
 from mmrs.geo.palette_codec import PaletteCodec, Rgb
+from mmrs.geo.source_file import SourceFile
 from mmrs.geo.tiles import even_tiles
 from mmrs.geo.windows import WindowPlan, plan_windows
 

@@ -16,10 +16,10 @@ from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import Pair
 from mmrs.apis.progress import progress_bar
 from mmrs.errors import DataError, LabelError
-from mmrs.geo.archive import SourceFile, fetch
 from mmrs.geo.checksums import verify_png
 from mmrs.geo.palette_codec import Rgb, count_colours
 from mmrs.geo.raster import Raster
+from mmrs.geo.source_file import SourceFile, fetch
 from mmrs.geo.tile_files import png_can_hold
 from mmrs.geo.windows import plan_windows
 

@@ -16,7 +16,7 @@ from mmrs.apis.prepare.download import Download
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 CLASSES = ("background", "building", "road", "water", "barren", "forest", "agricultural")
 PALETTE = (

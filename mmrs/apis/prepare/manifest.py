@@ -14,7 +14,7 @@ from mmrs.apis.prepare.job import Plan, add_counts
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.staging import MANIFEST
 from mmrs.apis.progress import progress_bar
-from mmrs.geo.archive import is_archive
+from mmrs.geo.source_file import is_archive
 from mmrs.version import __version__
 
 FORMAT = "mmrs.prepared/1"

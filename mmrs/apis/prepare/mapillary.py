@@ -19,8 +19,8 @@ from mmrs.apis.prepare.converter import (
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile, fetch
 from mmrs.geo.palette_codec import Rgb
+from mmrs.geo.source_file import SourceFile, fetch
 
 _NUM_CLASSES = {"v1.2": 66, "v2.0": 124}
 _IGNORE = 255

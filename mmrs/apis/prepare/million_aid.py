@@ -11,7 +11,7 @@ from mmrs.apis.prepare.converter import TILING, Converter, nothing_found
 from mmrs.apis.prepare.files import write_whole
 from mmrs.apis.prepare.job import ImageJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 _TILE = 400
 _RULE = LabelRule(allowed=(), ignore=255)

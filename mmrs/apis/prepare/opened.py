@@ -17,10 +17,10 @@ from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, PolygonLabels
 from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
 from mmrs.apis.prepare.polygons import cached_polygons
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile, fetch
 from mmrs.geo.checksums import verify_png
 from mmrs.geo.raster import Georeference, Raster
 from mmrs.geo.rasterize import NO_POLYGON, Polygons
+from mmrs.geo.source_file import SourceFile, fetch
 from mmrs.geo.window_reader import grid_difference
 from mmrs.geo.windows import Window
 

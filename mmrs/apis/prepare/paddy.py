@@ -12,7 +12,7 @@ from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan, PolygonLa
 from mmrs.apis.prepare.options import Options
 from mmrs.apis.prepare.pairs import find_pairs
 from mmrs.apis.prepare.polygons import check_polygons
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 _TILE = 256
 

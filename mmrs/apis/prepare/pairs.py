@@ -10,7 +10,7 @@ from pathlib import Path
 from mmrs.apis.prepare.converter import IMAGE_SUFFIXES, nothing_found, shorten
 from mmrs.apis.prepare.options import Options
 from mmrs.errors import DataError
-from mmrs.geo.archive import SourceFile, is_archive
+from mmrs.geo.source_file import SourceFile, is_archive
 
 _IMAGE_WORDS = frozenset(
     "image images img imgs img_dir imagery sat satellite rgb chips data input inputs top x".split()

@@ -10,7 +10,7 @@ from mmrs.apis.prepare import isprs
 from mmrs.apis.prepare.converter import Converter, nothing_found, select
 from mmrs.apis.prepare.job import Plan
 from mmrs.apis.prepare.options import Options
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 # Folders as MMSegmentation has them. `mmrs.PotsdamDataset` goes by names, and leaves 7_10 out.
 PARTS = {

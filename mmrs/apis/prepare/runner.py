@@ -30,7 +30,8 @@ from mmrs.apis.prepare.staging import (
 )
 from mmrs.apis.progress import progress_bar
 from mmrs.errors import DataError, MmrsError, OutputError
-from mmrs.geo.archive import SourceFile, survey
+from mmrs.geo.archive import survey
+from mmrs.geo.source_file import SourceFile
 
 Told = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from mmrs.apis.prepare import isprs
 from mmrs.apis.prepare.converter import Converter, nothing_found, select
 from mmrs.apis.prepare.job import Plan
 from mmrs.apis.prepare.options import Options
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 PARTS = {
     "train": tuple(

@@ -14,7 +14,7 @@ from mmrs.apis.prepare.converter import (
 )
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 CLASSES = ("building", "road", "pavement", "vegetation", "bare soil", "water")
 PALETTE = (

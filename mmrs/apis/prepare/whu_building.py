@@ -8,7 +8,7 @@ from pathlib import Path
 from mmrs.apis.prepare.converter import Converter, check_partners, nothing_found, select
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, Plan
 from mmrs.apis.prepare.options import Options
-from mmrs.geo.archive import SourceFile
+from mmrs.geo.source_file import SourceFile
 
 _RASTER = (".tif", ".tiff", ".png")
 _RULE = LabelRule(allowed=(0, 1), ignore=255, mapping=((255, 1),), by_value=True)
