@@ -123,7 +123,7 @@ class SubPixelHead(BaseDecodeHead):
         Returns:
             (B, K, *size).
         """
-        rows, cols = int(size[0]), int(size[1])
+        rows, cols = size[0], size[1]
         surplus = (seg_logits.shape[-2] - rows, seg_logits.shape[-1] - cols)
         if all(0 <= excess < self.upscale_factor for excess in surplus):
             return seg_logits[..., :rows, :cols]
