@@ -10,7 +10,13 @@ from mmengine.logging import print_log
 
 from mmrs.datasets.raster_files import find_files
 from mmrs.errors import ConfigError, DataError
-from mmrs.geo.band_stats import BandStats, compute_band_stats, read_band_stats, write_band_stats
+from mmrs.geo.band_stats import (
+    PERCENTILES,
+    BandStats,
+    compute_band_stats,
+    read_band_stats,
+    write_band_stats,
+)
 from mmrs.geo.frequency_index import fingerprint
 from mmrs.geo.scaling import KINDS, BandScaling, from_range, scaling_of
 
@@ -63,6 +69,7 @@ def make_scaling(
                 where=f"{where}.{key}",
                 fix=f"it takes stats or images, and {', '.join(_OPTIONS[kind])}",
             )
+    percents = _percents(kind, options, where)
     given = _given_numbers(kind, options, len(bands), where)
     sources = [key for key in ("stats", "images") if options.get(key) is not None]
     if len(sources) + (given is not None) != 1:
@@ -80,18 +87,35 @@ def make_scaling(
         stats = read_band_stats(Path(data_root or "", options["stats"]))
         _check_fit(stats, bands, dtype, options["stats"])
     else:
-        stats = _cached_stats(options["images"], bands, data_root, cache_dir, f"{where}.images")
+        stats = _cached_stats(
+            options["images"],
+            bands,
+            sorted(set(percents.values()) - set(PERCENTILES)),
+            data_root,
+            cache_dir,
+            f"{where}.images",
+        )
         _check_fit(stats, bands, dtype, f"{where}.images")
     try:
-        return scaling_of(kind, stats, **_percents(kind, options))
+        return scaling_of(kind, stats, **percents)
     except ValueError as error:
-        raise ConfigError(str(error), where=where, fix="give percentages") from error
+        raise ConfigError(
+            str(error), where=where, fix="choose others, or give images instead of stats"
+        ) from error
 
 
-def _percents(kind: str, options: Mapping[str, Any]) -> dict[str, float]:
+def _percents(kind: str, options: Mapping[str, Any], where: str) -> dict[str, float]:
     if kind != "percentile":
         return {}
-    return {key: float(options[key]) for key in ("low", "high") if key in options}
+    given = {key: options[key] for key in ("low", "high") if key in options}
+    for key, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+            raise ConfigError(
+                f"must be a number from 0 to 100, got {value!r}",
+                where=f"{where}.{key}",
+                fix="give a percentage",
+            )
+    return {key: float(value) for key, value in given.items()}
 
 
 def _given_numbers(
@@ -121,10 +145,15 @@ def _given_numbers(
 
 
 def _cached_stats(
-    images: Any, bands: Sequence[int], data_root: str | None, cache_dir: Path, where: str
+    images: Any,
+    bands: Sequence[int],
+    percents: Sequence[float],
+    data_root: str | None,
+    cache_dir: Path,
+    where: str,
 ) -> BandStats:
     paths = find_files(images, data_root, where)
-    name = fingerprint(paths, ["band_stats", list(bands), 1])
+    name = fingerprint(paths, ["band_stats", list(bands), list(percents), 2])
     kept = cache_dir / f"band_stats-{name}.json"
     if kept.is_file():
         try:
@@ -132,7 +161,7 @@ def _cached_stats(
         except DataError:
             pass  # damaged: made anew
     print_log(f"band statistics of {len(paths)} images are computed, once: {kept}", "current")
-    stats = compute_band_stats(paths, bands=bands)
+    stats = compute_band_stats(paths, bands=bands, percentiles=percents)
     write_band_stats(stats, kept)
     return stats
 

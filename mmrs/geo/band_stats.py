@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mmrs.geo.windows import Window
 BINS = 65536
 BLOCK_ROWS = 256
 BLOCK_COLS = 2048
-PERCENTILES = (0, 1, 2, 5, 25, 50, 75, 95, 98, 99, 100)
+PERCENTILES = (0, 0.1, 0.5, 1, 2, 5, 25, 50, 75, 95, 98, 99, 99.5, 99.9, 100)
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,17 @@ class BandStats:
     def percentile(self, percent: float) -> tuple[float, ...]:
         """Value of each band below which ``percent`` of the pixels lie.
 
-        Between percentages that are kept, the value is interpolated.
+        Between percentages that are kept, the value is interpolated; but not between the extremes
+        and their neighbours, because one wild pixel makes an extreme.
+
+        Raises:
+            ValueError: It lies there, or not in 0 .. 100.
         """
         known = sorted((float(key), values) for key, values in self.percentiles.items())
         grid = [key for key, _ in known]
+        if percent not in grid and not grid[1] < percent < grid[-2]:
+            kept = ", ".join(f"{key:g}" for key in grid)
+            raise ValueError(f"percentile {percent:g} cannot be told from those kept: {kept}")
         return tuple(
             float(np.interp(percent, grid, [values[band] for _, values in known]))
             for band in range(len(self.bands))
@@ -73,6 +81,7 @@ def compute_band_stats(
     paths: Sequence[str | Path],
     *,
     bands: Sequence[int] | None = None,
+    percentiles: Sequence[float] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> BandStats:
     """Read rasters once (twice, where they hold floats or 32 bits) and count.
@@ -80,6 +89,7 @@ def compute_band_stats(
     Args:
         paths: Rasters of one type.
         bands: Which, counted from 1; all that are data by default.
+        percentiles: Percentages to keep beside `PERCENTILES`.
         progress: Called with (pixels done, pixels in all).
 
     Raises:
@@ -118,10 +128,10 @@ def compute_band_stats(
         mean=_numbers(moments.mean),
         std=_numbers(np.sqrt(moments.squares / moments.valid)),
         percentiles={
-            str(percent): _numbers(
+            f"{percent:g}": _numbers(
                 np.clip(histogram.percentile(percent, exact), moments.minimum, moments.maximum)
             )
-            for percent in PERCENTILES
+            for percent in sorted({*PERCENTILES, *percentiles})
         },
     )
 
@@ -211,7 +221,8 @@ class _Histogram:
     def percentile(self, percent: float, exact: bool) -> NDArray[np.float64]:
         """Smallest value with at least ``percent`` of the pixels at or below it."""
         total = self.counts[0].sum()
-        rank = max(1, math.ceil(total * percent / 100))
+        # 99.9 is no binary fraction: one pixel too many, now and then
+        rank = max(1, math.ceil(int(total) * Fraction(str(percent)) / 100))
         place = np.array([np.searchsorted(np.cumsum(c), rank) for c in self.counts])
         # a bin of a float band is told by its middle
         return np.asarray(self.low + (place + (0.0 if exact else 0.5)) * self.width)

@@ -33,12 +33,15 @@ class BandScaling:
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W, bands) of any type; a new array."""
-        scaled = pixels.astype(np.float32)
-        scaled -= np.asarray(self.offset, dtype=np.float32)
-        scaled *= (1.0 / np.asarray(self.divisor, dtype=np.float64)).astype(np.float32)
+        # wide types are not cut to float32 before the offset is off: their values may lie close
+        # together and far from 0
+        fits = np.can_cast(pixels.dtype, np.float32)
+        scaled: NDArray[Any] = pixels.astype(np.float32 if fits else np.float64)
+        scaled -= np.asarray(self.offset, dtype=scaled.dtype)
+        scaled *= (1.0 / np.asarray(self.divisor, dtype=np.float64)).astype(scaled.dtype)
         if self.clip:
             np.clip(scaled, 0.0, 1.0, out=scaled)
-        return scaled
+        return scaled.astype(np.float32, copy=False)
 
 
 def scaling_of(
@@ -54,7 +57,8 @@ def scaling_of(
         high: Upper percentile.
 
     Raises:
-        ValueError: The kind is unknown, or not 0 <= low < high <= 100.
+        ValueError: The kind is unknown, or not 0 <= low < high <= 100, or the statistics do not
+            hold such percentiles.
     """
     if kind == "minmax":
         return from_range(kind, stats.minimum, stats.maximum)
@@ -63,7 +67,9 @@ def scaling_of(
             raise ValueError(f"0 <= low < high <= 100 must hold, got low={low}, high={high}")
         return from_range(kind, stats.percentile(low), stats.percentile(high))
     if kind == "meanstd":
-        return BandScaling(kind, stats.mean, _not_zero(stats.std), clip=False)
+        # where all values are one, rounding may leave a deviation that is nearly 0
+        same = np.equal(stats.minimum, stats.maximum)
+        return BandScaling(kind, stats.mean, _not_zero(np.where(same, 0, stats.std)), clip=False)
     raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
 
 
@@ -73,6 +79,6 @@ def from_range(kind: ScalingKind, low: Sequence[float], high: Sequence[float]) -
     return BandScaling(kind, tuple(float(v) for v in low), _not_zero(spans), clip=True)
 
 
-def _not_zero(values: Sequence[float]) -> tuple[float, ...]:
+def _not_zero(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
     # a band of one value tells nothing: it becomes 0 everywhere, whatever it is divided by
     return tuple(float(value) if value > 0 else 1.0 for value in values)

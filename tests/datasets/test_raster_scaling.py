@@ -6,6 +6,7 @@ import pytest
 from mmrs.datasets.raster_scaling import make_scaling
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.band_stats import compute_band_stats, write_band_stats
+from mmrs.geo.raster import Raster
 from tests.fake_data import make_geotiff
 
 
@@ -65,6 +66,28 @@ def test_a_file_of_statistics_and_numbers_do_the_same(root):
     narrow = make(root, {"type": "percentile", "stats": str(root / "s.json")})
     assert narrow.offset == stats.percentile(2)
     assert make(root, {"type": "meanstd", "mean": 5, "std": 2}).offset == (5.0, 5.0)
+
+
+def test_any_percentage_of_the_images_is_exact_and_of_a_file_if_it_holds_it(root):
+    paths = sorted((root / "data").iterdir())
+    pixels = []
+    for path in paths:
+        with Raster(path, bands=[3, 1]) as raster:
+            pixels.append(raster.read().reshape(-1, 2))
+    low, high = (
+        np.percentile(np.concatenate(pixels), p, axis=0, method="inverted_cdf") for p in (0.7, 99.6)
+    )
+    options = {"type": "percentile", "low": 0.7, "high": 99.6}
+    found = make(root, {**options, "images": "*.tif"})
+    assert found.offset == tuple(low) and found.divisor == tuple(high - low)
+    stats = compute_band_stats(paths, bands=[3, 1])
+    write_band_stats(stats, root / "s.json")
+    near = make(root, {**options, "stats": str(root / "s.json")})
+    assert (np.array(near.offset) >= stats.percentile(0.5)).all()
+    with pytest.raises(ConfigError, match=r"99\.95 cannot be told.* give images instead of stats"):
+        make(root, {**options, "high": 99.95, "stats": str(root / "s.json")})
+    with pytest.raises(ConfigError, match=r"D\.scaling\.high: must be a number .* got '98'"):
+        make(root, {**options, "high": "98", "images": "*.tif"})
 
 
 def test_statistics_of_other_bands_or_types_are_refused(root):

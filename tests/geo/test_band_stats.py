@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,18 @@ def test_statistics_are_those_of_all_pixels(
         exact = dtype in ("uint8", "uint16", "int16")
         slack = 0 if exact else np.ptp(pixels, axis=0).max() / 65536
         np.testing.assert_allclose(stats.percentile(percent), expected, rtol=0, atol=slack)
+
+
+def test_one_wild_pixel_does_not_move_percentiles_near_the_ends(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).normal(1000, 100, (200, 200, 1)).astype(np.uint16)
+    pixels[0, 0] = 65535
+    path = write_tiff(tmp_path / "a.tif", pixels, **GRID)
+    stats = compute_band_stats([path], percentiles=[0.03, 99.97])
+    for percent in (0.03, 0.1, 0.5, 99.5, 99.9, 99.97):
+        rank = math.ceil(pixels.size * Fraction(str(percent)) / 100)
+        assert stats.percentile(percent) == (np.sort(pixels.ravel())[rank - 1],)
+    with pytest.raises(ValueError, match=r"percentile 99\.99 cannot be told from those kept: 0, "):
+        stats.percentile(99.99)
 
 
 def test_what_is_no_data_does_not_count(tmp_path: Path) -> None:

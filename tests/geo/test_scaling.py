@@ -9,7 +9,8 @@ import pytest
 
 from mmrs.geo.band_stats import compute_band_stats
 from mmrs.geo.scaling import BandScaling, from_range, scaling_of
-from tests.geo.test_band_stats import make_rasters
+from tests.geo.test_band_stats import GRID, make_rasters
+from tests.geo.test_raster import write_tiff
 
 
 def test_each_kind_does_what_it_says_to_the_pixels_it_is_made_of(tmp_path: Path) -> None:
@@ -33,6 +34,23 @@ def test_each_kind_does_what_it_says_to_the_pixels_it_is_made_of(tmp_path: Path)
 def test_a_band_of_one_value_becomes_zero() -> None:
     pixels = np.full((2, 2, 1), 5, np.uint8)
     assert not from_range("minmax", [5], [5])(pixels).any()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "float64"])
+def test_values_close_together_and_far_from_0_stay_apart(tmp_path: Path, dtype: str) -> None:
+    # float32 has steps of 64 at a thousand million
+    pixels = (10**9 + np.arange(400).reshape(20, 20, 1)).astype(dtype)
+    stats = compute_band_stats([write_tiff(tmp_path / "a.tif", pixels, **GRID)])
+    scaled = scaling_of("meanstd", stats)(pixels)
+    assert scaled.dtype == np.float32
+    expected = (np.arange(400) - 199.5) / np.arange(400).std()
+    np.testing.assert_allclose(scaled.ravel(), expected, atol=1e-6)
+
+
+def test_one_value_of_any_size_becomes_zero_by_mean_and_deviation(tmp_path: Path) -> None:
+    pixels = np.full((37, 41, 1), 1e9 + 0.1)
+    stats = compute_band_stats([write_tiff(tmp_path / "a.tif", pixels, **GRID)])
+    np.testing.assert_allclose(scaling_of("meanstd", stats)(pixels), 0, atol=1e-6)
 
 
 def test_values_beyond_are_cut_only_where_it_says_so() -> None:
