@@ -1,0 +1,246 @@
+"""Small regions of a class map given to their neighbours, as the map's rows come."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.runs import find_runs, join, stretches
+
+MIN_STRIP_ROWS, MAX_STRIP_ROWS = 64, 1024
+
+
+class Rows(NamedTuple):
+    """Rows of a scene.
+
+    Attributes:
+        labels: (n, W) uint8.
+        confidence: (n, W), or None.
+        pixel_area: Of a pixel of each row, (n,), in any unit.
+    """
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.floating] | None
+    pixel_area: NDArray[np.float64]
+
+
+class Sieve:
+    """Takes rows and gives them back, some strips later, without small regions.
+
+    A region (pixels of a class that hang together by their sides) below the minimum area takes
+    the class of the region of at least that area with which it shares the longest border; where
+    all its neighbours are small too, they go first and it follows. A small region from which no
+    large one can be reached so is dropped: its pixels become nodata. Nothing else changes.
+
+    Two strips of rows are looked at together and the upper one is given out, so no more than two
+    strips are kept, and the result does not depend on the pieces that the rows come in. A strip
+    has as many rows as a small region can have at most; beyond 1024 rows the rule is cut short:
+    a region that crosses a whole strip is large, whatever its area.
+
+    Args:
+        width: Columns.
+        minimum: Area of a region that is not small, in the unit of ``pixel_area``.
+        smallest_pixel: Area of a pixel, the smallest of the map.
+        merge: Whether small regions are given to a neighbour, else all are dropped.
+        strip_rows: Rows of a strip; by default as above.
+        nodata: The label of what has no class; it is no neighbour.
+
+    Attributes:
+        moved_regions: Small regions that took another class so far.
+        moved_px: Their pixels.
+        dropped_regions: Small regions that became nodata so far.
+        dropped_px: Their pixels.
+
+    Raises:
+        ValueError: An area is not > 0, or a strip has no rows.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        minimum: float,
+        *,
+        smallest_pixel: float = 1.0,
+        merge: bool = True,
+        strip_rows: int | None = None,
+        nodata: int = NODATA_LABEL,
+    ) -> None:
+        if not (0 < minimum < math.inf and 0 < smallest_pixel < math.inf):
+            raise ValueError(f"areas must be > 0, got {minimum} and {smallest_pixel}")
+        if strip_rows is None:
+            rows = math.ceil(min(minimum / smallest_pixel, MAX_STRIP_ROWS))
+            strip_rows = max(MIN_STRIP_ROWS, rows)
+        if strip_rows < 1:
+            raise ValueError(f"strip_rows must be >= 1, got {strip_rows}")
+        self.moved_regions = self.moved_px = self.dropped_regions = self.dropped_px = 0
+        self._minimum = minimum
+        self._merge = merge
+        self._strip_rows = strip_rows
+        self._nodata = nodata
+        self._above = np.full((1, width), nodata, dtype=np.uint8)
+        self._waiting: list[Rows] = []
+
+    def push(self, rows: Rows) -> list[Rows]:
+        """Take rows; what is complete by now, from the top down."""
+        self._waiting.append(rows)
+        done = []
+        while sum(len(rows.labels) for rows in self._waiting) >= 2 * self._strip_rows:
+            joined = _stacked(self._waiting)
+            both, rest = _cut(joined, 2 * self._strip_rows)
+            self._sift(both, self._strip_rows)
+            upper, lower = _cut(both, self._strip_rows)
+            self._waiting = [lower, rest]
+            done.append(upper)
+        return done
+
+    def finish(self) -> list[Rows]:
+        """The rows that are left."""
+        if not self._waiting:
+            return []
+        rows = _stacked(self._waiting)
+        self._waiting = []
+        if not len(rows.labels):
+            return []
+        self._sift(rows, None)
+        return [rows]
+
+    def _sift(self, rows: Rows, final_rows: int | None) -> None:
+        """Change the labels of small regions, in place.
+
+        Args:
+            rows: All that wait.
+            final_rows: How many of them are given out now; None where no row follows.
+        """
+        stack = np.concatenate([self._above, rows.labels])
+        runs = find_runs(stack)
+        touching = stretches(runs.ids)
+        label = runs.labels
+        same = label[touching.above] == label[touching.below]
+        root = join(len(label), touching.above[same], touching.below[same])
+        total = len(label)
+        row_of_run = runs.starts // stack.shape[1]
+        pixel_area = np.concatenate([[0.0], rows.pixel_area])
+        pixels = np.where(row_of_run > 0, runs.lengths, 0)
+        area = np.bincount(root, weights=pixels * pixel_area[row_of_run], minlength=total)
+
+        some = np.arange(total) == root  # one run stands for each region
+        some &= label != self._nodata
+        last = np.zeros(total, dtype=bool)
+        large = area >= self._minimum
+        large[root[row_of_run == 0]] = True  # given out in part
+        given = np.zeros(total, dtype=bool)
+        given[root[row_of_run <= (final_rows or len(rows.labels))]] = True
+        if final_rows is not None:
+            last[root[row_of_run == len(rows.labels)]] = True
+            large |= last & given
+        small = some & ~large & ~last
+        large &= some
+        target = np.where(large, np.arange(total), -1)
+        if self._merge:
+            one, other, sides = _borders(runs.ids, root, label, touching, self._nodata)
+            # who touches a region whose size is not known yet, and can wait, waits
+            unknown = last & ~large
+            late = np.zeros(total, dtype=bool)
+            late[one[unknown[other]]] = True
+            grow(target, small & ~(late & ~given), one, other, sides)
+        moved = small & (target >= 0)
+        dropped = small & (target < 0) & given
+        new = label.copy()
+        new[moved] = label[target[moved]]
+        new[dropped] = self._nodata
+        # what joins a region of its own class by way of others changes nothing
+        moved &= new != label
+        self._count(moved, dropped, np.bincount(root, weights=pixels, minlength=total))
+        rows.labels[:] = np.repeat(new[root], runs.lengths).reshape(stack.shape)[1:]
+        if final_rows is not None:
+            self._above = rows.labels[final_rows - 1 : final_rows].copy()
+
+    def _count(
+        self, moved: NDArray[np.bool_], dropped: NDArray[np.bool_], pixels: NDArray[Any]
+    ) -> None:
+        self.moved_regions += int(moved.sum())
+        self.moved_px += int(pixels[moved].sum())
+        self.dropped_regions += int(dropped.sum())
+        self.dropped_px += int(pixels[dropped].sum())
+
+
+def grow(
+    target: NDArray[np.int64],
+    small: NDArray[np.bool_],
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
+    sides: NDArray[np.int64],
+) -> None:
+    """Give small regions to large ones, in place: neighbours first, then theirs.
+
+    Args:
+        target: Region that each region belongs to, -1 where that is open, (R,).
+        small: Regions to give, (R,).
+        one: Region on one hand of a border, (B,); each border is told from both hands.
+        other: Region on the other hand.
+        sides: Length of the border in sides of pixels.
+    """
+    wanted = small[one]
+    one, other, sides = one[wanted], other[wanted], sides[wanted]
+    while True:
+        free = target[one] < 0
+        one, other, sides = one[free], other[free], sides[free]
+        ready = target[other] >= 0
+        if not ready.any():
+            return
+        pairs, place = np.unique(
+            one[ready] * len(target) + target[other[ready]], return_inverse=True
+        )
+        lengths = np.bincount(place, weights=sides[ready])
+        region, owner = pairs // len(target), pairs % len(target)
+        # the longest border first; of equal ones the region that begins higher up
+        order = np.lexsort((owner, -lengths, region))
+        region, first = np.unique(region[order], return_index=True)
+        target[region] = owner[order][first]
+
+
+def _borders(
+    ids: NDArray[np.int32],
+    root: NDArray[np.int64],
+    label: NDArray[np.uint8],
+    touching: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]],
+    nodata: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Regions on either hand of each piece of border, told from both hands, and its sides."""
+    above, below, lengths = touching
+    first_of_row = ids[:, 0]
+    after = np.setdiff1d(np.arange(len(label)), first_of_row, assume_unique=True)
+    one = root[np.concatenate([above, after - 1])]
+    other = root[np.concatenate([below, after])]
+    sides = np.concatenate([lengths, np.ones(len(after), dtype=np.int64)])
+    real = (label[one] != nodata) & (label[other] != nodata) & (one != other)
+    one, other, sides = one[real], other[real], sides[real]
+    return (
+        np.concatenate([one, other]),
+        np.concatenate([other, one]),
+        np.concatenate([sides, sides]),
+    )
+
+
+def _stacked(pieces: list[Rows]) -> Rows:
+    confidence = None
+    if pieces[0].confidence is not None:
+        confidence = np.concatenate([p.confidence for p in pieces if p.confidence is not None])
+    return Rows(
+        np.concatenate([piece.labels for piece in pieces]),
+        confidence,
+        np.concatenate([piece.pixel_area for piece in pieces]),
+    )
+
+
+def _cut(rows: Rows, count: int) -> tuple[Rows, Rows]:
+    """The first rows, and the others; copies, so that neither holds the other in memory."""
+    both = []
+    for part in (slice(count), slice(count, None)):
+        confidence = None if rows.confidence is None else rows.confidence[part].copy()
+        both.append(Rows(rows.labels[part].copy(), confidence, rows.pixel_area[part].copy()))
+    return both[0], both[1]

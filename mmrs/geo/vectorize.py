@@ -1,0 +1,368 @@
+"""Polygons of a class map whose rows come from the top down, each as soon as it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.region_corners import region_corners
+from mmrs.geo.rings import CornerGrid, polygons_of
+from mmrs.geo.runs import find_runs, join, stretches
+
+CHUNK_PX = 1 << 21  # rows are worked on in chunks of about so many pixels
+
+
+@dataclass(frozen=True)
+class ClassPolygon:
+    """A region of one class: pixels that hang together by their sides.
+
+    Attributes:
+        label: Class index.
+        polygon: Shapely's, exterior and holes.
+        area_px: Pixels, exactly.
+        area_m2: On the ground, where the stream was told the areas of pixels.
+        confidence: Mean over the pixels, where the stream was given confidence.
+    """
+
+    label: int
+    polygon: Any
+    area_px: int
+    area_m2: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class PolygonBatch:
+    """Polygons as arrays, for who writes many; iterating gives each as ``ClassPolygon``.
+
+    Attributes:
+        labels: Class indices, (P,) uint8.
+        polygons: Shapely's, (P,) object.
+        area_px: Pixels, (P,) int64.
+        area_m2: (P,) float64, or None.
+        confidence: (P,) float64, or None.
+    """
+
+    labels: NDArray[np.uint8]
+    polygons: NDArray[Any]
+    area_px: NDArray[np.int64]
+    area_m2: NDArray[np.float64] | None = None
+    confidence: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[ClassPolygon]:
+        for index in range(len(self)):
+            yield ClassPolygon(
+                int(self.labels[index]),
+                self.polygons[index],
+                int(self.area_px[index]),
+                None if self.area_m2 is None else float(self.area_m2[index]),
+                None if self.confidence is None else float(self.confidence[index]),
+            )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What is added up over the pixels of regions, one number for each region."""
+
+    pixels: NDArray[np.float64]  # whole numbers, exact below 2**53
+    square_metres: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    def grouped(self, groups: NDArray[np.int64], count: int) -> _Sums:
+        def add(values: NDArray[np.float64]) -> NDArray[Any]:
+            return np.bincount(groups, weights=values, minlength=count)
+
+        return _Sums(add(self.pixels), add(self.square_metres), add(self.confidence))
+
+    def chosen(self, which: NDArray[Any]) -> _Sums:
+        return _Sums(self.pixels[which], self.square_metres[which], self.confidence[which])
+
+    def before(self, other: _Sums) -> _Sums:
+        return _Sums(
+            np.concatenate([self.pixels, other.pixels]),
+            np.concatenate([self.square_metres, other.square_metres]),
+            np.concatenate([self.confidence, other.confidence]),
+        )
+
+
+class PolygonStream:
+    """Takes the rows of a class map and gives its polygons.
+
+    Pixels of one class are one region where they share sides (4-connected). What is kept are the
+    last row and the corners of the regions that touch it, whatever the height of the scene. The
+    polygons follow the sides of the pixels: burnt at their own grid they give the map again.
+
+    Args:
+        width: Columns.
+        transform: Pixel (column, row) -> coordinates; None leaves pixels, rows downwards.
+        nodata: The label that belongs to no polygon.
+        junctions: Give every polygon the points where two others meet on its border, so that
+            neighbours have the same points on the border that they share.
+
+    Attributes:
+        rows: Rows taken so far.
+        open_regions: Regions that touch the last row.
+
+    Raises:
+        ValueError: The width is < 1, or the transform squeezes the map to a line.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        transform: Affine | None = None,
+        *,
+        nodata: int = NODATA_LABEL,
+        junctions: bool = False,
+    ) -> None:
+        if width < 1:
+            raise ValueError(f"width must be >= 1, got {width}")
+        if transform is not None and transform.determinant == 0:
+            raise ValueError(f"the transform is degenerate: {tuple(transform)[:6]}")
+        self.width = int(width)
+        self.rows = 0
+        self.open_regions = 0
+        self._transform = transform
+        self._nodata = nodata
+        self._junctions = junctions
+        self._grid = CornerGrid(self.width.bit_length())
+        self._row = np.full(width, nodata, dtype=np.uint8)
+        self._region_of_pixel = np.full(width, -1, dtype=np.int32)  # -1: no data
+        self._labels = np.empty(0, dtype=np.uint8)
+        self._sums = _Sums(*(np.empty(0) for _ in range(3)))
+        self._corners: list[list[NDArray[np.int64]]] = []
+        self._with_confidence: bool | None = None
+        self._with_areas: bool | None = None
+        self._finished = False
+
+    def push(
+        self,
+        labels: NDArray[np.uint8],
+        confidence: NDArray[np.floating] | None = None,
+        *,
+        row_area_m2: NDArray[np.float64] | None = None,
+        kept: NDArray[np.bool_] | None = None,
+    ) -> PolygonBatch:
+        """Take the next rows.
+
+        Args:
+            labels: (n, width) uint8.
+            confidence: (n, width), or None; with all rows or with none.
+            row_area_m2: Of a pixel of each row, (n,), likewise.
+            kept: Which corners of the pixels on the upper side of these rows stay in the
+                polygons, (n, width + 1); all where it is left out. See ``mmrs.geo.simplify``.
+
+        Returns:
+            The polygons that no later row can touch.
+
+        Raises:
+            ValueError: A shape or type does not fit, or ``finish`` was called before.
+        """
+        self._check(labels, confidence, row_area_m2, kept)
+        step = max(1, CHUNK_PX // self.width)
+        done = []
+        for row in range(0, len(labels), step):
+            part = slice(row, row + step)
+            done.append(
+                self._advance(
+                    labels[part],
+                    None if confidence is None else confidence[part],
+                    None if row_area_m2 is None else row_area_m2[part],
+                    None if kept is None else kept[part],
+                )
+            )
+        return _joined(done)
+
+    def finish(self) -> PolygonBatch:
+        """The polygons that the last row left open.
+
+        Raises:
+            ValueError: It was called before.
+        """
+        if self._finished:
+            raise ValueError("finish is called once")
+        self._finished = True
+        empty = np.full((1, self.width), self._nodata, dtype=np.uint8)
+        rows = self.rows
+        batch = self._advance(empty, None, None, None)
+        self.rows = rows
+        return batch
+
+    def _check(self, labels: Any, confidence: Any, row_area_m2: Any, kept: Any) -> None:
+        if self._finished:
+            raise ValueError("rows after finish")
+        if labels.dtype != np.uint8 or labels.ndim != 2 or labels.shape[1] != self.width:
+            raise ValueError(
+                f"labels must be (n, {self.width}) uint8, got {labels.shape} {labels.dtype}"
+            )
+        count = len(labels)
+        for name, array, shape in (
+            ("confidence", confidence, (count, self.width)),
+            ("row_area_m2", row_area_m2, (count,)),
+            ("kept", kept, (count, self.width + 1)),
+        ):
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{name} must be {shape}, got {array.shape}")
+        given = confidence is not None, row_area_m2 is not None
+        if (self._with_confidence, self._with_areas) not in ((None, None), given):
+            raise ValueError("confidence and row_area_m2 come with all rows or with none")
+        self._with_confidence, self._with_areas = given
+
+    def _advance(
+        self,
+        labels: NDArray[np.uint8],
+        confidence: NDArray[np.floating] | None,
+        row_area_m2: NDArray[np.float64] | None,
+        kept: NDArray[np.bool_] | None,
+    ) -> PolygonBatch:
+        """Rows of a chunk: join, close, and keep what is open."""
+        if not len(labels):
+            return _joined([])
+        runs = find_runs(labels)
+        known = len(self._labels)  # open regions come first, then the new runs
+        stack = np.concatenate([self._row[None], labels])
+        ids = np.concatenate([self._region_of_pixel[None], runs.ids + np.int32(known)])
+        total = known + len(runs.starts)
+        all_labels = np.concatenate([self._labels, runs.labels])
+        root = join(total, *self._touching(ids, all_labels))
+        corner_ids, corners = region_corners(
+            stack,
+            ids,
+            self._grid,
+            first_row=self.rows,
+            nodata=self._nodata,
+            junctions=self._junctions,
+            kept=kept,
+        )
+        sums = self._sums.before(_sums_of(runs, labels.shape, confidence, row_area_m2))
+        sums = sums.grouped(root, total)
+        held = labels[-1] != self._nodata
+        open_roots = np.unique(root[ids[-1][held]])
+        is_root = root == np.arange(total)
+        closed = is_root & (all_labels != self._nodata)
+        closed[open_roots] = False
+        closed_roots = np.flatnonzero(closed)
+        # numbers of regions: the closed ones from 0 up, the open ones below
+        number = np.zeros(total, dtype=np.int64)
+        number[closed_roots] = np.arange(len(closed_roots))
+        number[open_roots] = -1 - np.arange(len(open_roots))
+        region = number[root]
+        polygons = self._close(region, corner_ids, corners, len(closed_roots))
+        self._keep_open(region, corner_ids, corners, len(open_roots))
+
+        self._labels = all_labels[open_roots]
+        self._sums = sums.chosen(open_roots)
+        self._region_of_pixel = np.where(held, -1 - region[ids[-1]], -1).astype(np.int32)
+        self._row = labels[-1].copy()
+        self.rows += len(labels)
+        self.open_regions = len(open_roots)
+        return self._batch(all_labels[closed_roots], polygons, sums.chosen(closed_roots))
+
+    def _touching(
+        self, ids: NDArray[np.int32], labels: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pairs of ids of one label, one above the other."""
+        above, below, _ = stretches(ids)
+        same = (labels[above] == labels[below]) & (labels[below] != self._nodata) & (above >= 0)
+        return above[same], below[same]
+
+    def _close(
+        self,
+        region: NDArray[np.int64],
+        corner_ids: NDArray[np.int64],
+        corners: NDArray[np.int64],
+        count: int,
+    ) -> NDArray[Any]:
+        of_corner = region[corner_ids]
+        complete = of_corner >= 0
+        parts, owners = [corners[complete]], [of_corner[complete]]
+        for old, pieces in enumerate(self._corners):
+            if region[old] >= 0:
+                parts += pieces
+                owners.append(np.full(sum(map(len, pieces)), region[old]))
+        return polygons_of(
+            np.concatenate(owners),
+            np.concatenate(parts),
+            self._grid,
+            count=count,
+            transform=self._transform,
+        )
+
+    def _keep_open(
+        self,
+        region: NDArray[np.int64],
+        corner_ids: NDArray[np.int64],
+        corners: NDArray[np.int64],
+        count: int,
+    ) -> None:
+        kept: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
+        for old, pieces in enumerate(self._corners):
+            if region[old] < 0:
+                kept[-1 - region[old]] += pieces
+        of_corner = region[corner_ids]
+        waiting = of_corner < 0
+        slots, corners = -1 - of_corner[waiting], corners[waiting]
+        order = np.argsort(slots, kind="stable")
+        slots, corners = slots[order], corners[order]
+        for slot, piece in zip(
+            np.unique(slots),
+            np.split(corners, np.flatnonzero(np.diff(slots)) + 1),
+            strict=bool(len(slots)),
+        ):
+            kept[slot].append(piece.copy())  # a view would hold the whole chunk in memory
+        for pieces in kept:
+            if len(pieces) > 32:
+                pieces[:] = [np.concatenate(pieces)]
+        self._corners = kept
+
+    def _batch(
+        self, labels: NDArray[np.uint8], polygons: NDArray[Any], sums: _Sums
+    ) -> PolygonBatch:
+        return PolygonBatch(
+            labels,
+            polygons,
+            np.rint(sums.pixels).astype(np.int64),
+            sums.square_metres if self._with_areas else None,
+            sums.confidence / sums.pixels if self._with_confidence else None,
+        )
+
+
+def _sums_of(
+    runs: Any,
+    shape: tuple[int, ...],
+    confidence: NDArray[np.floating] | None,
+    row_area_m2: NDArray[np.float64] | None,
+) -> _Sums:
+    pixels = runs.lengths.astype(np.float64)
+    square_metres = total = np.zeros(len(pixels))
+    if row_area_m2 is not None:
+        square_metres = pixels * row_area_m2[runs.starts // shape[1]]
+    if confidence is not None:
+        total = np.add.reduceat(confidence.reshape(-1), runs.starts, dtype=np.float64)
+    return _Sums(pixels, square_metres, total)
+
+
+def _joined(batches: list[PolygonBatch]) -> PolygonBatch:
+    if len(batches) == 1:
+        return batches[0]
+    if not batches:
+        return PolygonBatch(
+            np.empty(0, dtype=np.uint8), np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
+        )
+
+    def stacked(name: str) -> Any:
+        values = [getattr(batch, name) for batch in batches]
+        return None if values[0] is None else np.concatenate(values)
+
+    return PolygonBatch(
+        *(stacked(n) for n in ("labels", "polygons", "area_px", "area_m2", "confidence"))
+    )
