@@ -79,8 +79,8 @@ class ArrayRaster(Raster):
             )  # fmt: skip
         self._all_names = tuple(band_names) or ("",) * count
         self._valid = _checked_valid(valid, pixels, self._pixels.shape[:2])
-        self.nodata = None if nodata is None else float(nodata)
         self.dtype = self._pixels.dtype.name
+        self.nodata = None if nodata is None else _as_held(nodata, self._pixels.dtype)
         self.georeference = Georeference(_checked_crs(crs), _checked_transform(transform))
         self._dataset = ArrayHeader(count, (ColorInterp.undefined,) * count)
         self._fingerprint: list[Any] | None = None
@@ -162,11 +162,8 @@ class ArrayRaster(Raster):
         if self._valid is not None:
             valid &= self._valid[rows, cols]
         if self.nodata is not None:
-            value = self.nodata
-            if self._is_float:
-                with np.errstate(over="ignore"):
-                    value = pixels.dtype.type(value)  # as the array holds it
-            is_nodata = np.isnan(pixels) if np.isnan(value) else pixels == value
+            is_nan = np.isnan(self.nodata)
+            is_nodata = np.isnan(pixels) if is_nan else pixels == self.nodata
             valid &= ~is_nodata.all(axis=-1)
         return valid
 
@@ -259,6 +256,14 @@ def _checked_pixels(pixels: Any) -> NDArray[Any]:
             fix="convert it to the type of the files of the training (array.astype)",
         )  # fmt: skip
     return found
+
+
+def _as_held(nodata: float, dtype: np.dtype[Any]) -> float:
+    """A number as an array of this type would hold it: -3.4e38 is another one in 32 bits."""
+    if dtype.kind != "f":
+        return float(nodata)
+    with np.errstate(over="ignore"):
+        return float(dtype.type(nodata))
 
 
 def _checked_valid(valid: Any, pixels: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
