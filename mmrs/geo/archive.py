@@ -13,7 +13,8 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -34,8 +35,10 @@ from mmrs.geo.source_file import (
     fresh_path,
     is_archive,
     open_zip,
+    side_endings,
 )
 
+_ENDING = re.compile(r"(\.\w{1,8})?\.aux\.xml$|\.\w{1,8}$", re.IGNORECASE)
 _LITTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 
 
@@ -93,12 +96,24 @@ class _Survey:
         self.files: list[SourceFile] = []
 
     def folder(self, root: Path) -> None:
-        for parent, folders, names in os.walk(root):
+        for parent, folders, names in os.walk(root, followlinks=True):
             # what this program leaves beside its results is no source
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for folder in (Path(parent, name) for name in folders):
+                if folder.is_symlink():
+                    self._check_link(folder, root)
             for name in sorted(names):
                 path = Path(parent, name)
                 self.found(path, path.relative_to(root).as_posix())
+
+    def _check_link(self, link: Path, root: Path) -> None:
+        """Refuse a link to a folder above itself, which would be walked for ever."""
+        target = link.resolve()
+        above = [parent for parent in link.parents if parent.is_relative_to(root)]
+        if any(parent.resolve().is_relative_to(target) for parent in above):
+            raise DataError(
+                f"is a link to {target}, which it lies in", where=link, fix="take it away"
+            )
 
     def found(self, path: Path, name: str) -> None:
         if _LITTER.search(name) or not path.is_file():
@@ -113,8 +128,9 @@ class _Survey:
 
     def archive(self, path: Path, prefix: str, where: str) -> None:
         with reading(where):
-            is_zip = zipfile.is_zipfile(path)
-            is_tar = not is_zip and tarfile.is_tarfile(path)
+            # in this order: a tar whose last member is a zip ends as a zip does
+            is_tar = tarfile.is_tarfile(path)
+            is_zip = not is_tar and zipfile.is_zipfile(path)
         if is_zip:
             self.zip(path, prefix, where)
         elif is_tar:
@@ -139,6 +155,7 @@ class _Survey:
         files = [member for member in members if not member.is_dir()]
         self.tally.count(path, where, ((file.filename, file.file_size) for file in files))
         check_twice([tidy_name(file.filename) for file in files], where)
+        by_name = {tidy_name(file.filename).lower(): file.filename for file in files}
         for member in files:
             name = prefix + tidy_name(member.filename)
             if _LITTER.search(name):
@@ -146,9 +163,8 @@ class _Survey:
             inside = f"{where}/{tidy_name(member.filename)}"
             if not is_archive(name):
                 stamp = f"crc32 {member.CRC:08x}"
-                self.files.append(
-                    SourceFile(name, member.file_size, stamp, path, member.filename, inside)
-                )
+                file = SourceFile(name, member.file_size, stamp, path, member.filename, inside)
+                self.files.append(replace(file, beside=_beside(file, member.filename, by_name)))
             elif self.open_archive(name):
                 self.room(member.file_size, inside)
                 target = fresh_path(self.scratch, ".zip")
@@ -179,14 +195,20 @@ class _Survey:
         self.room(self.tally.bytes - before, where)
         self.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(mkdtemp(dir=self.scratch))
+        numbers: dict[str, int] = {}
         with reading(where), tarfile.open(path) as archive:
             for index, member in enumerate(archive):
                 name = prefix + tidy_name(member.name)
                 stream = archive.extractfile(member) if member.isfile() else None
                 if stream is None or _LITTER.search(name):
                     continue
-                ending = ARCHIVE.search(name) or re.search(r"\.\w{1,8}$", name)
-                target = folder / f"{index}{ending.group().lower() if ending else ''}"
+                ending = ARCHIVE.search(name) or _ENDING.search(name)
+                # world files get the number of their raster, so that GDAL finds them
+                stem = name[: ending.start()] if ending else name
+                number = numbers.setdefault(stem.lower(), index)
+                target = folder / f"{number}{ending.group().lower() if ending else ''}"
+                if target.exists():
+                    target = target.with_name(f"{index}_{target.name}")
                 inside = f"{where}/{tidy_name(member.name)}"
                 checksum = copy_stream(stream, target, member.size, inside)
                 if not is_archive(name):
@@ -206,6 +228,21 @@ class _Survey:
                 where=self.scratch,
                 fix="free space, or name an OUT on another disk",
             )
+
+
+def _beside(
+    file: SourceFile, member: str, by_name: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """What a zip holds next to a member that says where it lies.
+
+    Args:
+        file: The member.
+        member: Its name in the zip.
+        by_name: Lower-case name -> name of all members.
+    """
+    stem = tidy_name(member).lower().removesuffix(file.suffix) if file.suffix else ""
+    endings = side_endings(file.suffix) if stem else ()
+    return tuple((e, by_name[stem + e]) for e in endings if stem + e in by_name)
 
 
 def _head(path: Path) -> str:

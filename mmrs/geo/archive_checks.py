@@ -17,7 +17,7 @@ from mmrs.errors import DataError, OutputError
 _RATIO_COUNTS_FROM = 100 << 20  # a small bomb harms nobody, and small files compress well
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError),
-    *(NotImplementedError, RuntimeError, UnicodeError, ValueError),
+    *(RuntimeError, UnicodeError, ValueError),
 )
 
 
@@ -84,6 +84,13 @@ def reading(where: str) -> Iterator[None]:
         yield
     except (DataError, OutputError):
         raise
+    except NotImplementedError as error:
+        raise DataError(
+            f"cannot be read ({error})",
+            where=where,
+            fix="unpack it yourself (7z x), and name the folder: some programs pack large zips "
+            "in a way of their own (Deflate64)",
+        ) from error
     except _BROKEN as error:
         cause = str(error) or type(error).__name__
         raise DataError(

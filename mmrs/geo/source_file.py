@@ -32,6 +32,8 @@ class SourceFile:
         path: The file, or the zip that holds it.
         member: Its name inside that zip; None for a plain file.
         where: What messages call it: its path, archives counting as folders.
+        beside: (ending, name inside the zip) of files that say where it lies: world files and
+            GDAL's own.
     """
 
     name: str
@@ -40,6 +42,7 @@ class SourceFile:
     path: Path
     member: str | None = None
     where: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
 
     @property
     def basename(self) -> str:
@@ -74,8 +77,8 @@ def fetch(file: SourceFile, scratch: str | Path) -> Iterator[Path]:
 
     Args:
         file: What `survey` found.
-        scratch: Where a member of a zip is unpacked, under a name of ours with its ending; it is
-            removed when the block ends.
+        scratch: Where a member of a zip is unpacked, under a name of ours with its ending, and
+            what lies ``beside`` it next to it; removed when the block ends.
 
     Raises:
         DataError: The member is damaged or longer than the archive says.
@@ -85,6 +88,7 @@ def fetch(file: SourceFile, scratch: str | Path) -> Iterator[Path]:
         yield file.path
         return
     target = fresh_path(Path(scratch), file.suffix)
+    made = [target]
     try:
         where = file.where
         with reading(where):
@@ -92,9 +96,29 @@ def fetch(file: SourceFile, scratch: str | Path) -> Iterator[Path]:
             stream = archive.open(file.member)
         with stream:
             copy_stream(stream, target, file.size, where)
+        for ending, member in file.beside:
+            made.append(target.with_name(target.name.removesuffix(file.suffix) + ending))
+            with reading(where):
+                stream = archive.open(member)
+            with stream:
+                copy_stream(stream, made[-1], archive.getinfo(member).file_size, where)
         yield target
     finally:
-        target.unlink(missing_ok=True)
+        for path in made:
+            path.unlink(missing_ok=True)
+
+
+def side_endings(suffix: str) -> tuple[str, ...]:
+    """Endings, in place of its own, of files that say where a raster lies.
+
+    Args:
+        suffix: Its own ending with the dot, lower case.
+
+    Source: https://gdal.org/en/stable/drivers/raster/wld.html: ``.tfw``, ``.tifw`` or ``.wld``
+    beside a ``.tif``, the first made of first and last letter; and ``.tif.aux.xml``.
+    """
+    short = f".{suffix[1]}{suffix[-1]}w" if len(suffix) > 2 else ""
+    return tuple(dict.fromkeys((short, f"{suffix}w", ".wld", f"{suffix}.aux.xml")))
 
 
 @lru_cache(maxsize=8)

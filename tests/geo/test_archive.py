@@ -243,3 +243,72 @@ def test_damaged_archives_give_their_files_or_one_error(
         assert "Fix: " in str(error) and "\n" not in str(error)
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
     assert {path.name for path in folder.iterdir()} <= {source.name, "s"}
+
+
+def test_a_tar_whose_last_member_is_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = make_zip(tmp_path / "i.zip", {"1": b"one"}).read_bytes()
+    source = make_tar(tmp_path / "a.tar", {"0": b"zero", "b.zip": inner})
+    assert read_all(source, tmp_path / "s") == {"0": b"zero", "b.zip/1": b"one"}
+
+
+def test_folders_that_are_links_are_read_and_never_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "far/deep").mkdir(parents=True)
+    (tmp_path / "far/deep/a.txt").write_bytes(b"a")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/images").symlink_to(tmp_path / "far")
+    assert read_all(tmp_path / "s", tmp_path / "t") == {"images/deep/a.txt": b"a"}
+    (tmp_path / "far/deep/up").symlink_to(tmp_path / "far")
+    with pytest.raises(DataError, match=r"up: is a link to .*far, which it lies in"):
+        survey(tmp_path / "s", tmp_path / "t")
+    (tmp_path / "far/deep/up").unlink()
+    for first, second in (("a", "b"), ("b", "a")):
+        (tmp_path / "s" / first).mkdir()
+        (tmp_path / "s" / first / "to").symlink_to(tmp_path / "s" / second)
+    with pytest.raises(DataError, match="which it lies in"):
+        survey(tmp_path / "s", tmp_path / "t")
+
+
+def test_a_way_of_packing_that_is_not_known_is_no_damage(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "a.zip", {"1": b"x" * 100})
+    content = bytearray(source.read_bytes())
+    content[8], content[content.index(b"PK\x01\x02") + 10] = 9, 9
+    source.write_bytes(content)
+    with pytest.raises(DataError, match=r"compression method.*Fix: unpack it yourself \(7z x\)"):
+        read_all(source, tmp_path / "s")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz", "nested"])
+def test_files_that_say_where_a_raster_lies_come_with_it(tmp_path: Path, kind: str) -> None:
+    files = {
+        "d/a.TIF": b"tif", "d/a.tfw": b"world", "d/a.TIF.aux.xml": b"pam", "d/b.tfw": b"other",
+        "e/a.png": b"png", "e/a.pgw": b"small", "d/a.png": b"other",
+    }  # fmt: skip
+    source = tmp_path / f"a.{kind}"
+    if kind == "folder":
+        for name, content in files.items():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes(content)
+    elif kind == "tar.gz":
+        make_tar(source, files, "w:gz")
+    elif kind == "zip":
+        make_zip(source, files)
+    else:
+        inner = make_zip(tmp_path / "i.zip", files).read_bytes()
+        source = make_tar(tmp_path / "a.tar", {"i.zip": inner})
+    found = {file.name.removeprefix("i.zip/"): file for file in survey(source, tmp_path / "s")}
+    assert set(found) == set(files)
+    with fetch(found["d/a.TIF"], tmp_path / "s") as path:
+        stem = path.name[: -len(".tif")]
+        beside = {
+            p.name[len(stem) :].lower(): p.read_bytes()
+            for p in path.parent.iterdir()
+            if p.name.startswith(f"{stem}.") and p.suffix.lower() not in (".tif", ".png")
+        }
+        assert beside == {".tfw": b"world", ".tif.aux.xml": b"pam"}
+    with fetch(found["e/a.png"], tmp_path / "s") as path:
+        assert path.with_suffix(".pgw").read_bytes() == b"small"
+    for name, content in files.items():
+        with fetch(found[name], tmp_path / "s") as path:
+            assert path.read_bytes() == content
+    if kind == "zip":
+        assert os.listdir(tmp_path / "s") == []

@@ -7,7 +7,7 @@ import pytest
 
 from mmrs.errors import DataError
 from mmrs.geo.archive import survey
-from mmrs.geo.source_file import SourceFile, fetch, is_archive
+from mmrs.geo.source_file import SourceFile, fetch, is_archive, side_endings
 from tests.geo.test_archive import make_zip
 
 
@@ -50,3 +50,8 @@ def test_endings_of_archives() -> None:
     yes = ["a.zip", "A.ZIP", "b.tar", "c.tar.gz", "d.tgz", "e.tar.xz"]
     no = ["a.zip.png", "a.gz", "zip", "a.tar.png"]
     assert [is_archive(name) for name in yes + no] == [True] * len(yes) + [False] * len(no)
+
+
+def test_world_files_have_the_endings_that_gdal_looks_for() -> None:
+    assert side_endings(".tif") == (".tfw", ".tifw", ".wld", ".tif.aux.xml")
+    assert side_endings(".jpeg")[:2] == (".jgw", ".jpegw")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,11 +25,12 @@ def hash_sources(source: Path, converter: Converter) -> list[dict[str, Any]]:
     """Name, size and SHA-256 of each archive read; plain files are hashed as they are read."""
     archives = [source] if source.is_file() else []
     if source.is_dir():
-        archives = [
-            path
-            for path in sorted(source.rglob("*"))
-            if path.is_file() and is_archive(path.name) and converter.wants_archive(path.name)
-        ]
+        archives = sorted(
+            Path(parent, name)
+            for parent, _, names in os.walk(source, followlinks=True)  # as the survey did
+            for name in names
+            if is_archive(name) and converter.wants_archive(name)
+        )
     found = []
     with progress_bar("checksums") as show:
         for index, path in enumerate(archives):
