@@ -29,7 +29,7 @@ def hash_sources(source: Path, converter: Converter) -> list[dict[str, Any]]:
             Path(parent, name)
             for parent, _, names in os.walk(source, followlinks=True)  # as the survey did
             for name in names
-            if is_archive(name) and converter.wants_archive(name)
+            if is_archive(name) and converter.wants_archive(name) and Path(parent, name).is_file()
         )
     found = []
     with progress_bar("checksums") as show:

@@ -98,6 +98,7 @@ def prepare(
         records, skipped = _cut_all(plan, staging, options, run)
         if not any(record["tiles"] or record.get("listed") for record in records):
             raise DataError("gives no tile at all", where=source, fix="see what was skipped above")
+        _check_tiles(records, source)
         staging.sweep(records)
         if plan.block:
             (staging.root / BLOCK).write_text(plan.block, encoding="utf-8")
@@ -163,6 +164,19 @@ def _check_plan(plan: Plan, source: Path) -> None:
                     fix="give the images different names",
                 )
             seen[place] = job.image.name
+
+
+def _check_tiles(records: list[dict[str, Any]], source: Path) -> None:
+    """No two images may have written the same tile, as a and a whole a_0_0_512_512 would."""
+    owner: dict[str, str] = {}
+    for record in records:
+        for name in (name for tile in record["tiles"] for name in tile["files"]):
+            if owner.setdefault(name, record["id"]) != record["id"]:
+                raise DataError(
+                    f"images {owner[name]} and {record['id']} both give a tile {name}",
+                    where=source,
+                    fix="give the second another name",
+                )
 
 
 def _cut_all(

@@ -342,6 +342,13 @@ def test_an_archive_beside_its_unpacked_folder_counts_once(tmp_path: Path) -> No
     assert len(run(tmp_path / "s", tmp_path / "o")["images"]) == 3
 
 
+def test_a_tile_and_an_image_of_its_name_are_told_apart(tmp_path: Path) -> None:
+    files = pair_files("a", 0) | pair_files("a_0_0_8_8", 1, size=(8, 8))
+    archives.write_files(tmp_path / "s", files)
+    with pytest.raises(DataError, match=r"images a and a_0_0_8_8 both give a tile .*a_0_0_8_8\."):
+        run(tmp_path / "s", tmp_path / "o", tile=8, split_ratio=0.0)
+
+
 def test_a_file_called_test_is_no_part(tmp_path: Path) -> None:
     files = pair_files("test", 0) | pair_files("train", 1) | pair_files("c", 2)
     archives.write_files(tmp_path / "s", files)
