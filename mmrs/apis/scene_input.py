@@ -91,6 +91,8 @@ def fill_gaps(
     if contract.scaling is None:
         pixels[gaps] = 0
     elif gaps.any():
-        pixels = pixels.astype(np.float32)  # the offset need not be a whole number
+        # the offset need not be a whole number; wide types keep what float32 would cut
+        fits = np.can_cast(pixels.dtype, np.float32)
+        pixels = pixels.astype(np.float32 if fits else np.float64)
         pixels[gaps] = contract.scaling.offset  # which becomes 0
     return pixels

@@ -142,6 +142,8 @@ class RasterSegDataset(BaseSegDataset):
         self._told: set[str] = set()
         # images and labels say where the files are
         super().__init__(pipeline=list(pipeline), data_prefix={}, **kwargs)
+        if self.sampler_options.get("count_once"):
+            self._metainfo["count_once"] = True  # for the protocol that metrics print
 
     # what is read when the data set is made -----------------------------------------------------
 
@@ -152,9 +154,23 @@ class RasterSegDataset(BaseSegDataset):
         super().full_init()
         try:
             self._plan()
+        except BaseException:
+            self._fully_initialized = False
+            raise
         finally:
             # workers open their own
             self.reader.close()
+
+    def get_subset_(self, indices: Sequence[int] | int) -> None:
+        """Keep some of the images, and plan the windows anew."""
+        super().get_subset_(indices)
+        self._plan()
+
+    def get_subset(self, indices: Sequence[int] | int) -> RasterSegDataset:
+        """A data set of some of the images."""
+        subset = super().get_subset(indices)
+        subset._plan()
+        return subset
 
     def load_data_list(self) -> list[dict]:
         """The rasters, one after the other; windows are planned on them."""

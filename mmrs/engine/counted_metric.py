@@ -123,6 +123,8 @@ class CountedMetric(BaseMetric):
         """How often a pixel counts that several windows show, in words."""
         if self.stitch:
             return "windows stitched, every pixel of a scene counted once"
+        if (self.dataset_meta or {}).get("count_once"):
+            return "every pixel of a scene counted once, in the window in whose middle it lies more"
         return "every sample counted as it is, pixels that several samples show as often"
 
     @property

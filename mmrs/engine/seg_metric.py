@@ -19,7 +19,7 @@ from PIL import Image
 from mmrs.engine.confusion import SegScores, confusion_matrix, score
 from mmrs.engine.counted_metric import CountedMetric, to_numpy
 from mmrs.engine.score_tables import NOTHING_TO_AVERAGE, seg_tables
-from mmrs.errors import ConfigError, OutputError
+from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.registry import METRICS
 
 METRIC_NAMES = ("mIoU", "mF1", "OA", "AA", "Kappa", "precision", "recall")
@@ -82,8 +82,9 @@ class SegMetric(CountedMetric):
             the scene counts once: its class is that of the largest mean probability over the
             windows (of the deepest window, where the model gives no logits).
         confusion_matrix: A CSV file to write the matrix to, rows are truth.
-        output_dir: A folder to write each predicted map to, as a PNG named after its image,
-            with the ids of the label files (one up where ``reduce_zero_label`` took one off).
+        output_dir: A folder to write each predicted map to, as a PNG named after its image
+            (``area1_x0_y0_x1_y1`` where it is a window of it), with the ids of the label files
+            (one up where ``reduce_zero_label`` took one off).
         format_only: Only write the maps: for images without labels.
         prefix: Put before each score's name.
 
@@ -117,6 +118,7 @@ class SegMetric(CountedMetric):
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.format_only = format_only
         self.scores: SegScores | None = None
+        self._written: dict[Path, str] = {}
         if format_only and self.output_dir is None:
             raise ConfigError(
                 "format_only writes maps, but output_dir is not set",
@@ -127,12 +129,22 @@ class SegMetric(CountedMetric):
     def add(self, sample: dict) -> None:
         """Count one sample, or keep it for its scene; write its map where asked."""
         if self.output_dir is not None:
-            _save_map(to_numpy(sample["pred_sem_seg"]["data"]), sample, self.output_dir)
+            path = self.output_dir / f"{_map_stem(sample)}.png"
+            if path in self._written:
+                raise DataError(
+                    f"the maps of this and of {self._written[path]} would both be {path}",
+                    where=sample["img_path"],
+                    fix="name the images differently; windows need 'window' in meta_keys of "
+                    "PackSegInputs",
+                )
+            self._written[path] = sample["img_path"]
+            _save_map(to_numpy(sample["pred_sem_seg"]["data"]), sample, path)
         if not self.format_only:
             super().add(sample)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """As `CountedMetric`; nothing where only maps were written."""
+        self._written.clear()
         if self.format_only:
             print_log(f"maps are in {self.output_dir}", logger="current")
             return {}
@@ -200,11 +212,19 @@ def ignored_share(counted: int, ignored: int) -> str:
     return f"{ignored} of {total} pixels ignored ({100 * ignored / max(total, 1):.2f} %)"
 
 
-def _save_map(predicted: NDArray, sample: dict, folder: Path) -> None:
+def _map_stem(sample: Mapping[str, Any]) -> str:
+    """Of the image; of a window, with its columns and rows, as `scene_stitcher` reads them."""
+    stem = Path(sample["img_path"]).stem
+    if sample.get("window") is None:
+        return stem
+    row, col, height, width = (int(value) for value in sample["window"])
+    return f"{stem}_{col}_{row}_{col + width}_{row + height}"
+
+
+def _save_map(predicted: NDArray, sample: dict, path: Path) -> None:
     ids = predicted + 1 if sample.get("reduce_zero_label", False) else predicted
-    path = folder / f"{Path(sample['img_path']).stem}.png"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(ids.astype(np.uint8)).save(path)
     except OSError as error:
         raise OutputError(

@@ -283,6 +283,30 @@ def test_each_pixel_is_judged_once_where_windows_overlap(data):
     judged = sum((dataset.load_sample(i)["gt_seg_map"] != 255).sum() for i in range(len(dataset)))
     stored = [whole(data / "ann" / f"{name}.tif") for name in SHAPES]
     assert judged == sum((labels != 255).sum() for labels in stored)
+    # metrics print it
+    assert dataset.metainfo["count_once"] and "count_once" not in make(data).metainfo
+
+
+def test_a_subset_is_one_of_images_with_windows_of_its_own(data):
+    dataset = make(data)
+    second = [i for i in range(len(dataset)) if "b.tif" in dataset.load_sample(i)["img_path"]]
+    subset = dataset.get_subset([1])
+    assert len(subset) == len(second) == 2 * 5 and len(dataset) == 3 * 4 + 2 * 5
+    for index, same in enumerate(second):
+        np.testing.assert_array_equal(
+            subset.load_sample(index)["img"], dataset.load_sample(same)["img"]
+        )
+    dataset.get_subset_([1])
+    assert len(dataset) == 2 * 5 and "b.tif" in dataset.load_sample(0)["img_path"]
+
+
+def test_a_plan_that_failed_is_made_again(data):
+    dataset = make(data, area="area.gpkg", lazy_init=True)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"area\.gpkg: no such file"):
+            len(dataset)
+    write_polygons(data / "area.gpkg", [shapely.box(*_corners(0, 0, 3, 3))], {}, "EPSG:32633")
+    assert len(dataset) == 2
 
 
 def test_balanced_windows_and_weights_follow_the_pixels(data):
@@ -327,9 +351,7 @@ def test_files_that_do_not_fit_each_other_are_told(data):
         make(data, images="img/b.tif", labels=None)
     with pytest.raises(ConfigError, match="no class names"):
         make(data, metainfo=None)
-    with pytest.raises(
-        ConfigError, match="reduce_zero_label and label_map would both"
-    ):
+    with pytest.raises(ConfigError, match="reduce_zero_label and label_map would both"):
         make(data, reduce_zero_label=True, label_map={1: 0})
 
 
@@ -340,7 +362,9 @@ def test_a_raster_that_points_elsewhere_is_not_opened(data):
             f"<SimpleSource><SourceFilename>{target}</SourceFilename></SimpleSource>"
             "</VRTRasterBand></VRTDataset>"
         )
-        with pytest.raises(DataError, match=r"a\.tif: a VRT is not opened") as caught:
+        with pytest.raises(
+            DataError, match=r"a\.tif: this VRT is not opened: its source"
+        ) as caught:
             make(data)
         assert "\n" not in str(caught.value)
 

@@ -115,6 +115,19 @@ def test_the_protocol_is_printed_beside_the_scores(log):
     ) in log.text
 
 
+def test_the_protocol_knows_windows_that_count_pixels_once(log):
+    metric = make()
+    metric.dataset_meta = {"classes": CLASSES, "count_once": True}
+    evaluate(metric, [sample([[0, 1]], [[0, 255]])])
+    assert (
+        "protocol: every pixel of a scene counted once, in the window in whose middle it lies "
+        "more; 1 of 2 pixels ignored"
+    ) in log.text
+    stitched = make(stitch=True)
+    stitched.dataset_meta = metric.dataset_meta
+    assert "windows stitched" in stitched.overlap_rule
+
+
 def test_absent_class_is_printed_and_counted(log):
     value = evaluate(make(), [sample([[0, 1]], [[0, 1]])])["mIoU"]
     assert value == pytest.approx(100)
@@ -174,6 +187,25 @@ def test_written_maps_hold_the_ids_of_the_label_files(tmp_path, shifted):
     assert evaluate(metric, [sample([[0, 2]], reduce_zero_label=shifted)]) == {}
     written = np.array(Image.open(tmp_path / "out" / "t0.png"))
     assert written.tolist() == [[0 + shifted, 2 + shifted]]
+
+
+def test_maps_of_windows_have_names_of_their_own(tmp_path):
+    metric = make(output_dir=str(tmp_path), format_only=True)
+    windows = [(0, 0, 1, 2), (0, 2, 1, 2)]
+    evaluate(metric, [sample([[0, i]], window=w) for i, w in enumerate(windows)])
+    written = {path.name: np.array(Image.open(path)).tolist() for path in tmp_path.iterdir()}
+    assert written == {"t0_0_0_2_1.png": [[0, 0]], "t0_2_0_4_1.png": [[0, 1]]}
+
+
+def test_maps_of_one_name_are_refused_instead_of_overwritten(tmp_path):
+    metric = make(output_dir=str(tmp_path), format_only=True)
+    other = {**sample([[1]]), "img_path": "other/t0.png"}
+    with pytest.raises(DataError, match=r"other/t0\.png: the maps of this and of img/t0\.png"):
+        evaluate(metric, [sample([[0]]), other])
+    # validation after validation writes them anew
+    metric = make(output_dir=str(tmp_path), format_only=True)
+    for _ in range(2):
+        evaluate(metric, [sample([[0]])])
 
 
 def test_confusion_matrix_file_reads_back(tmp_path):
