@@ -84,6 +84,14 @@ class AugmentedWindowModel:
         return getattr(self.model, name)
 
     @property
+    def identity(self) -> dict[str, str | int]:
+        """What tells it from other models; empty where nothing tells its model from others."""
+        inner = dict(getattr(self.model, "identity", {}))
+        if inner:
+            inner["augmented"] = f"{self.symmetries}, {list(self.scales)}"
+        return inner
+
+    @property
     def passes(self) -> int:
         """How often the model is asked about each window."""
         return len(LAYS[self.symmetries]) * len(self.scales)

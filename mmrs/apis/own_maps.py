@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import rasterio
 from rasterio.errors import RasterioError
 
+from mmrs.apis.scene_settings import Settings, scene_fingerprint
+from mmrs.apis.scene_stream import Scene
 from mmrs.geo.georeference import allow_missing_georeference
 from mmrs.geo.raster_output import SUFFIXES
+
+RUN_TAG = "MMRS_RUN"
+
+
+def run_tags(scene: Scene, settings: Settings) -> dict[str, str]:
+    """What a scene's class map says of all that decides what its files hold."""
+    told = {"fingerprint": scene_fingerprint(scene, settings), "outputs": asdict(settings.outputs)}
+    content = json.dumps(told, sort_keys=True, default=str).encode()
+    return {RUN_TAG: hashlib.sha256(content).hexdigest()}
 
 
 def is_own_output(path: Path) -> bool:

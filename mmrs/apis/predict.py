@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import rasterio
 
 from mmrs.apis.overlay import write_overlay
-from mmrs.apis.progress import progress_bar
 from mmrs.apis.scene_input import open_scene
 from mmrs.apis.scene_outputs import check_outputs
-from mmrs.apis.scene_run import SceneRun
+from mmrs.apis.scene_resume import check_identity, run_scenes
+from mmrs.apis.scene_run import SceneResult
 from mmrs.apis.scene_settings import SceneOutputs, Settings
 from mmrs.apis.scene_stream import Scene
-from mmrs.apis.scene_writer import open_spool, way_back
 from mmrs.apis.window_protocol import Size, WindowModel, half
-from mmrs.errors import ConfigError, OutputError
+from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.array_raster import DatasetRaster
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
-from mmrs.geo.resampled import ResampledRaster
-from mmrs.geo.row_spool import spool_path
 from mmrs.geo.windows import plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
 
 
 logger = logging.getLogger(__name__)
+
+
+class RunScenes(Protocol):
+    """Predicts planned scenes; `run_scenes` in one process."""
+
+    def __call__(
+        self,
+        scenes: Sequence[Scene],
+        model: WindowModel,
+        settings: Settings,
+        progress: Progress | None,
+    ) -> list[SceneResult]:
+        """What became of each scene, in their order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,7 @@ def predict_scenes(
     skip_bad: bool = False,
     outputs: SceneOutputs | None = None,
     progress: Progress | None = None,
+    run: RunScenes = run_scenes,
 ) -> list[SceneMap]:
     """Predict scenes, as one stream of batches, each into a GeoTIFF on its own grid.
 
@@ -152,10 +164,13 @@ def predict_scenes(
         blend: How overlapping windows are mixed.
         resample: Read the images at the ground sampling distance that the model was trained at;
             a map still lies on its image's own grid, each pixel the nearest prediction's.
-        resume: Go on with what an interrupted run left beside the maps.
-        skip_bad: Go on with the other scenes where one turns out to be damaged.
+        resume: Go on with what an interrupted run left beside the maps; scenes whose files are
+            there, made as they would be now, are finished.  The model needs an ``identity``, a
+            dict that tells it from others.
+        skip_bad: Go on with the other scenes where one is damaged.
         outputs: What is written beside the class maps, and how.
         progress: Called after every batch.
+        run: Predicts the scenes; in this process by default, see `mmrs.apis.scene_ranks`.
 
     Returns:
         What was written, in the order of ``pairs``; without the scenes that were skipped.
@@ -178,17 +193,36 @@ def predict_scenes(
         outputs=outputs or SceneOutputs(),
         model=getattr(model, "identity", {}),
     )
+    if resume:
+        check_identity(settings.model)
     size = model.window if window is None else window
     paths = [(_image(image), _target(out)) for image, out in pairs]
     check_outputs(paths, settings.outputs)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        scenes = [plan_scene(*pair, model, size, stride, settings) for pair in paths]
-    results = SceneRun(scenes, model, settings, progress).run()
+        scenes = _plan_scenes(paths, model, size, stride, settings)
     return [
         _scene_map(result.scene, model, result.counts)
-        for result in results
+        for result in run(scenes, model, settings, progress)
         if result.counts is not None
     ]
+
+
+def _plan_scenes(
+    pairs: Sequence[tuple[Path | Raster, Path | MemoryRows]],
+    model: WindowModel,
+    window: int | Size,
+    stride: int | Size,
+    settings: Settings,
+) -> list[Scene]:
+    scenes = []
+    for image, out in pairs:
+        try:
+            scenes.append(plan_scene(image, out, model, window, stride, settings))
+        except DataError as error:
+            if not settings.skip_bad:
+                raise
+            logger.warning("warning: skipped: %s", error)
+    return scenes
 
 
 def plan_scene(
@@ -199,7 +233,7 @@ def plan_scene(
     stride: int | Size,
     settings: Settings,
 ) -> Scene:
-    """Look at a scene: whether it can be predicted, in which windows, from which row on.
+    """Look at a scene: whether it can be predicted, and in which windows.
 
     Raises:
         MmrsError: As `predict_scenes`.
@@ -212,19 +246,12 @@ def plan_scene(
             plan = plan_windows(raster.height, raster.width, window, stride)
         except ValueError as error:
             raise ConfigError(str(error), fix="choose 1 <= stride <= window") from error
-        scene = Scene(image, plan, range(raster.height), out)
         if settings.resume and isinstance(image, DatasetRaster):
             raise ConfigError(
                 f"nothing tells whether {image.path} is still the same dataset", where="resume",
                 fix="give a file or an array, or leave it out",
             )  # fmt: skip
-        if settings.resume and isinstance(out, Path) and spool_path(out).exists():
-            source = raster.source if isinstance(raster, ResampledRaster) else raster
-            with open_spool(scene, source, model, settings) as spool:
-                back = way_back(raster, spool.rows)
-                first = spool.rows if back is None else back.next_row
-            scene = replace(scene, rows=range(first, raster.height))
-    return scene
+    return Scene(image, plan, range(plan.height), out)
 
 
 def _image(image: str | Path | Raster) -> Path | Raster:
@@ -257,63 +284,3 @@ def _check_overlay(image: Path | Raster, out: str | Path | MemoryRows, overlay: 
 
 def _pair(value: int | Size) -> Size:
     return (value, value) if isinstance(value, int) else value
-
-
-def predict_file(
-    image: str | Path,
-    config: str | Path,
-    checkpoint: str | Path,
-    out: str | Path,
-    *,
-    window: int | None = None,
-    stride: int | None = None,
-    overlap: int | None = None,
-    batch_size: int = 4,
-    device: str | None = None,
-    cfg_options: dict[str, Any] | None = None,
-    overlay: str | Path | None = None,
-    resample: bool = False,
-) -> SceneMap:
-    """What ``tools/predict.py`` does: load a trained model, predict a scene, show the progress.
-
-    Args:
-        image: As in ``predict_scene``.
-        config: The model's config.
-        checkpoint: Its weights.
-        out: As in ``predict_scene``.
-        window: As in ``predict_scene``.
-        stride: As in ``predict_scene``.
-        overlap: Pixels that neighbouring windows share, instead of ``stride``.
-        batch_size: As in ``predict_scene``.
-        device: ``cpu``, ``cuda``, ...; by default a GPU where there is one.
-        cfg_options: Keys of the config to override.
-        overlay: As in ``predict_scene``.
-        resample: As in ``predict_scene``.
-
-    Raises:
-        MmrsError: As ``predict_scene`` and ``load_window_model``.
-    """
-    # what needs no model is refused before one is loaded
-    with rasterio.Env(), Raster(image):
-        check_outputs([(Path(image), Path(out))], SceneOutputs())
-        if overlay is not None:
-            _check_overlay(Path(image), Path(out), Path(overlay))
-    from mmrs.apis.window_model import load_window_model
-
-    model = load_window_model(config, checkpoint, device=device, cfg_options=cfg_options)
-    step: int | Size | None = stride
-    if overlap is not None:
-        height, width = model.window if window is None else _pair(window)
-        step = (height - overlap, width - overlap)
-    with progress_bar("windows") as progress:
-        return predict_scene(
-            image,
-            out,
-            model,
-            window=window,
-            stride=step,
-            batch_size=batch_size,
-            overlay=overlay,
-            resample=resample,
-            progress=progress,
-        )

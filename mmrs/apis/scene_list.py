@@ -42,15 +42,15 @@ def expand_scenes(image: str, out: str) -> list[Pair]:
     path = Path(image)
     if path.is_file() and path.suffix.lower() != ".txt":
         return [(path, _single_map(path, out))]
+    if not path.exists() and not glob.has_magic(image):
+        raise DataError("no such file or folder", where=image, fix="check the path")
     folder = _folder(out)
     if path.is_file():
         root, images = _from_list(path)
     elif path.is_dir():
         root, images = path, _from_tree(path, folder)
-    elif glob.has_magic(image):
-        root, images = _from_pattern(image, folder)
     else:
-        raise DataError("no such file or folder", where=image, fix="check the path")
+        root, images = _from_pattern(image, folder)
     pairs = [(found, _map_path(_below(found, root), folder)) for found in images]
     _check_apart(pairs)
     return pairs

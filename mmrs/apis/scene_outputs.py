@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ def publish_scene(
     *,
     georeference: Georeference,
     model: WindowModel,
+    tags: Mapping[str, str],
 ) -> NDArray[np.int64]:
     """Write what is wanted of a scene; where the class map lies, all the rest does.
 
@@ -53,6 +54,7 @@ def publish_scene(
         georeference=georeference,
         classes=model.classes,
         palette=model.palette,
+        tags=tags,
     )
     if "overlay" in paths:
         write_overlay(

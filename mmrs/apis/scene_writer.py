@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from mmrs.apis.own_maps import run_tags
 from mmrs.apis.scene_band import make_band
 from mmrs.apis.scene_input import open_scene
 from mmrs.apis.scene_job import SceneJob
@@ -43,6 +45,7 @@ class SceneWriter:
             raster = stack.enter_context(open_predicted(scene, model, settings))
             source = raster.source if isinstance(raster, ResampledRaster) else raster
             self._georeference = source.georeference
+            self._tags = run_tags(scene, settings) if isinstance(scene.out, Path) else {}
             self._spool = stack.enter_context(open_spool(scene, source, model, settings))
             self.job = SceneJob(
                 scene.rows,
@@ -64,6 +67,7 @@ class SceneWriter:
                 self._settings.outputs,
                 georeference=self._georeference,
                 model=self._model,
+                tags=self._tags,
             )
             self._spool.delete()
         return counts

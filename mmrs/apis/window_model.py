@@ -21,6 +21,7 @@ from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
+from mmrs.apis.model_identity import file_identity, text_identity
 from mmrs.apis.network_call import Amp, NetworkCall
 from mmrs.apis.tensor_scene_band import TensorSceneBand
 from mmrs.apis.window_batch import WindowBatches
@@ -60,6 +61,9 @@ class SegmentorWindowModel:
 
     Raises:
         ConfigError: If ``amp`` is something else.
+
+    Attributes:
+        identity: What tells it from other models, for a resume; of those that were loaded.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class SegmentorWindowModel:
         self._batches = WindowBatches(
             model.data_preprocessor, contract, channels_last=channels_last
         )
+        self.identity: dict[str, str | int] = {}
         self._network = NetworkCall(model, amp=amp, compile=compile)
 
     def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
@@ -150,6 +155,7 @@ def load_window_model(
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     cfg = load_config(config, cfg_options=cfg_options)
+    text = text_identity(cfg.pretty_text)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     check_compiled_operators({"model": cfg.model})
     check_windows_can_follow(cfg)
@@ -166,7 +172,7 @@ def load_window_model(
             "there is no such device", where=f"device {device}", fix="use cpu, or cuda where it is"
         ) from error
     window, stride = _window_and_stride(cfg)
-    return SegmentorWindowModel(
+    ready = SegmentorWindowModel(
         model,
         contract=contract,
         classes=classes,
@@ -177,6 +183,16 @@ def load_window_model(
         compile=compile,
         channels_last=channels_last,
     )
+    ready.identity = {
+        "checkpoint": file_identity(checkpoint),
+        "config": text,
+        "device": torch.device(device).type,
+        "torch": torch.__version__,
+        "amp": amp or "none",
+        "compiled": compile,
+        "channels last": channels_last,
+    }
+    return ready
 
 
 def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from mmrs.apis.channel_contract import META_KEY
-from mmrs.apis.predict import predict_file
+from mmrs.apis.predict_command import predict_file
 from mmrs.apis.scene_input import open_scene
 from mmrs.apis.test import test as evaluate
 from mmrs.apis.train import train

@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -21,7 +22,8 @@ from torch import nn
 
 from mmrs.apis.channel_config import check_windows_can_follow, read_contract
 from mmrs.apis.channel_contract import ChannelContract
-from mmrs.apis.predict import predict_file, predict_scene
+from mmrs.apis.predict import predict_scene
+from mmrs.apis.predict_command import predict_file
 from mmrs.apis.window_model import load_window_model
 from mmrs.errors import (
     CheckpointError,
@@ -53,6 +55,7 @@ class ColourModel:
     contract = ChannelContract(3, "uint8", "file")
     threshold = None
     window, stride = (8, 8), (4, 4)
+    identity: ClassVar = {"model": "colours"}
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []

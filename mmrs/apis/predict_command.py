@@ -1,0 +1,236 @@
+"""What ``tools/predict.py`` does: scenes and a model in, maps and a few lines out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rasterio
+
+from mmrs.apis.model_choice import ModelChoice
+from mmrs.apis.overlay import write_overlay
+from mmrs.apis.predict import SceneMap, predict_scene, predict_scenes
+from mmrs.apis.progress import progress_bar
+from mmrs.apis.scene_list import Pair, expand_scenes, is_single
+from mmrs.apis.scene_outputs import check_outputs
+from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.window_protocol import Size, WindowModel
+from mmrs.errors import OutputError
+from mmrs.geo.blending import BlendKind
+from mmrs.geo.raster import Raster
+
+EXIT_SKIPPED = 1
+EXIT_TERMINATED = 143  # as a shell has it: 128 + SIGTERM
+
+
+def predict_command(
+    image: str,
+    out: str,
+    model: ModelChoice,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    overlap: int | None = None,
+    batch_size: int = 4,
+    blend: BlendKind = "cosine",
+    resample: bool = False,
+    resume: bool = False,
+    skip_bad: bool = False,
+    outputs: SceneOutputs | None = None,
+    overlay: str | None = None,
+) -> int:
+    """Predict one scene or many, say what came of each and of all.
+
+    Args:
+        image: As of `expand_scenes`.
+        out: Likewise.
+        model: What predicts.
+        window: As of `predict_scenes`.
+        stride: Likewise.
+        overlap: Pixels that neighbouring windows share, instead of ``stride``.
+        batch_size: As of `predict_scenes`.
+        blend: Likewise.
+        resample: Likewise.
+        resume: Likewise.
+        skip_bad: Likewise.
+        outputs: Likewise.
+        overlay: Of one scene: a picture to write too (``.png``). Of several: a folder for them.
+
+    Returns:
+        Exit status: 0, or 1 where scenes were skipped.
+
+    Raises:
+        MmrsError: What is wrong, before a model is loaded where none is needed to see it.
+    """
+    begin = time.monotonic()
+    outputs = outputs or SceneOutputs()
+    model.check()
+    pairs = expand_scenes(image, out)
+    check_outputs(pairs, outputs)
+    single = is_single(image)
+    pictures = _pictures(pairs, overlay, None if single else out)
+    if single:
+        with rasterio.Env(), Raster(image):
+            pass
+    with end_on_sigterm():
+        loaded = model.load()
+        with progress_bar("windows") as progress:
+            maps = predict_scenes(
+                pairs,
+                loaded,
+                window=window,
+                stride=_stride(loaded, window, stride, overlap),
+                batch_size=batch_size,
+                blend=blend,
+                resample=resample,
+                resume=resume,
+                skip_bad=skip_bad,
+                outputs=outputs,
+                progress=progress,
+            )
+        _write_pictures(maps, pairs, pictures, loaded)
+    return _tell(maps, len(pairs), time.monotonic() - begin, resumed=resume)
+
+
+def predict_file(
+    image: str | Path,
+    config: str | Path,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    overlap: int | None = None,
+    batch_size: int = 4,
+    device: str | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    overlay: str | Path | None = None,
+    resample: bool = False,
+) -> SceneMap:
+    """Load a trained model and predict one scene, showing the progress.
+
+    Args:
+        image: As of `predict_scene`.
+        config: The model's config.
+        checkpoint: Its weights.
+        out: As of `predict_scene`.
+        window: Likewise.
+        stride: Likewise.
+        overlap: Pixels that neighbouring windows share, instead of ``stride``.
+        batch_size: As of `predict_scene`.
+        device: ``cpu``, ``cuda``, ...; by default a GPU where there is one.
+        cfg_options: Keys of the config to override.
+        overlay: As of `predict_scene`.
+        resample: Likewise.
+
+    Raises:
+        MmrsError: As `predict_scene` and `load_window_model`.
+    """
+    # what needs no model is refused before one is loaded
+    with rasterio.Env(), Raster(image):
+        check_outputs([(Path(image), Path(out))], SceneOutputs())
+        _pictures([(Path(image), Path(out))], overlay, None)
+    from mmrs.apis.window_model import load_window_model
+
+    model = load_window_model(
+        config,
+        checkpoint,
+        device=device,
+        cfg_options=None if cfg_options is None else {**cfg_options},
+    )
+    with progress_bar("windows") as progress:
+        return predict_scene(
+            image,
+            out,
+            model,
+            window=window,
+            stride=_stride(model, window, stride, overlap),
+            batch_size=batch_size,
+            overlay=overlay,
+            resample=resample,
+            progress=progress,
+        )
+
+
+@contextmanager
+def end_on_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does: files are closed, rows kept; status 143."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may ask for signals
+        return
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one is enough
+        print("terminated", file=sys.stderr)
+        sys.exit(EXIT_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stride(
+    model: WindowModel, window: int | None, stride: int | None, overlap: int | None
+) -> int | Size | None:
+    if overlap is None:
+        return stride
+    height, width = model.window if window is None else (window, window)
+    return height - overlap, width - overlap
+
+
+def _pictures(
+    pairs: list[Pair], overlay: str | Path | None, folder: str | Path | None
+) -> dict[Path, Path]:
+    """The picture of each class map; ``folder`` holds the maps where there are several."""
+    if overlay is None:
+        return {}
+    path = Path(overlay)
+    if folder is not None:
+        if path.suffix.lower() == ".png" or path.is_file():
+            raise OutputError(
+                "several scenes need a folder for their pictures", where=overlay, fix="name one"
+            )
+        return {out: path / out.relative_to(folder).with_suffix(".png") for _, out in pairs}
+    if path.suffix.lower() != ".png":
+        raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
+    image, out = pairs[0]
+    if path.resolve() in (image.resolve(), out.resolve()):
+        raise OutputError("would overwrite another file of this run", where=overlay)
+    return {out: path}
+
+
+def _write_pictures(
+    maps: list[SceneMap], pairs: list[Pair], pictures: dict[Path, Path], model: WindowModel
+) -> None:
+    images = {out: image for image, out in pairs}
+    for written in maps:
+        if written.path in pictures:
+            write_overlay(
+                images[written.path],
+                written.path,
+                pictures[written.path],
+                classes=model.classes,
+                palette=model.palette,
+            )
+
+
+def _tell(maps: list[SceneMap], planned: int, seconds: float, *, resumed: bool) -> int:
+    for written in maps:
+        print(written.summary())
+    skipped = planned - len(maps)
+    megapixels = sum(sum(written.pixels) + written.nodata_pixels for written in maps) / 1e6
+    words = [f"{len(maps)} scenes", f"{megapixels:.1f} Mpx", f"{seconds:.1f} s"]
+    if not resumed:  # else some were there before
+        words.append(f"{megapixels / max(seconds, 1e-9):.2f} Mpx/s")
+    if skipped:
+        words.insert(1, f"{skipped} skipped (see above; exit status {EXIT_SKIPPED})")
+    print(", ".join(words))
+    return EXIT_SKIPPED if skipped else 0
