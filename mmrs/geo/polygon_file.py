@@ -73,6 +73,7 @@ def read_polygons(
     there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     geometries, ids = geometries[there], ids[there]
     _check_polygons(path, geometries)
+    _check_degrees(path, geometries, crs)
     return Polygons(path, geometries, ids, crs)
 
 
@@ -173,4 +174,18 @@ def _check_polygons(path: Path, geometries: NDArray[Any]) -> None:
     if len(wild):
         raise DataError(
             f"feature {wild[0]} has coordinates that are not finite", where=path, fix="mend it"
+        )
+
+
+def _check_degrees(path: Path, geometries: NDArray[Any], crs: CRS) -> None:
+    """Refuse metres that are called degrees: a GeoJSON that names no CRS counts as EPSG:4326."""
+    if not crs.is_geographic or not len(geometries):
+        return
+    west, south, east, north = shapely.total_bounds(geometries)
+    if max(-west, east) > 540 or max(-south, north) > 90.001:
+        raise DataError(
+            f"coordinates from ({west:.9g}, {south:.9g}) to ({east:.9g}, {north:.9g}) are no "
+            f"degrees, but its CRS is {crs.to_string()[:40]} (as of every GeoJSON that names none)",
+            where=path,
+            fix="store the right CRS with them (ogr2ogr -a_srs EPSG:... to a GeoPackage)",
         )

@@ -81,3 +81,17 @@ def test_a_geojson_that_names_a_server_is_not_followed(tmp_path: Path) -> None:
 def test_pyogrio_reads_what_the_tests_write(tmp_path: Path) -> None:
     path = write_polygons(tmp_path / "a.gpkg", make_shapes(), {"kind": CLASSES}, "EPSG:32633")
     assert pyogrio.read_info(path)["features"] == 3
+
+
+def test_metres_are_no_degrees(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    ring = [[500_000, 5e6], [500_100, 5e6], [500_100, 5.1e6], [500_000, 5e6]]
+    square = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "properties": {}, "geometry": square}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(DataError, match=r"\(500000, 5000000\) to .* are no degrees.*EPSG:4326"):
+        read_polygons(path)
+    # around the antimeridian, longitudes beyond 180 are usual
+    feature["geometry"]["coordinates"] = [[[179, 1], [181, 1], [181, 2], [179, 1]]]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert len(read_polygons(path).geometries) == 1

@@ -20,6 +20,7 @@ from mmrs.apis.prepare.cut import cut_image
 from mmrs.apis.prepare.job import ImageJob, JobResult, Plan
 from mmrs.apis.prepare.manifest import build_manifest, hash_sources, write_manifest
 from mmrs.apis.prepare.options import Options, RunOptions
+from mmrs.apis.prepare.job_checks import check_plan, check_polygons_hit, check_tiles
 from mmrs.apis.prepare.registry import find_converter
 from mmrs.apis.prepare.staging import (
     BLOCK,
@@ -91,14 +92,15 @@ def prepare(
             raise OutputError("another run has just prepared this set", where=out)
         files = _survey(converter, source, staging.scratch, run)
         plan = converter.plan(files, options, source)
-        _check_plan(plan, source)
+        check_plan(plan, source)
         for note in plan.notes:
             tell(f"note: {note}")
         sources = hash_sources(source, converter)
         records, skipped = _cut_all(plan, staging, options, run)
         if not any(record["tiles"] or record.get("listed") for record in records):
             raise DataError("gives no tile at all", where=source, fix="see what was skipped above")
-        _check_tiles(records, source)
+        check_tiles(records, source)
+        check_polygons_hit(plan, records)
         staging.sweep(records)
         if plan.block:
             (staging.root / BLOCK).write_text(plan.block, encoding="utf-8")
@@ -149,34 +151,6 @@ def _survey(converter: Converter, source: Path, scratch: Path, run: RunOptions) 
     if not files:
         raise DataError("holds no files", where=source, fix=converter.expects())
     return files
-
-
-def _check_plan(plan: Plan, source: Path) -> None:
-    """No two jobs may write the same file."""
-    seen: dict[str, str] = {}
-    for job in plan.jobs:
-        for folder in {job.image_folder, *(label.folder for label in job.labels)}:
-            place = f"{folder}/{job.stem}"
-            if place in seen:
-                raise DataError(
-                    f"{seen[place]} and {job.image.name} would both become {place}",
-                    where=source,
-                    fix="give the images different names",
-                )
-            seen[place] = job.image.name
-
-
-def _check_tiles(records: list[dict[str, Any]], source: Path) -> None:
-    """No two images may have written the same tile, as a and a whole a_0_0_512_512 would."""
-    owner: dict[str, str] = {}
-    for record in records:
-        for name in (name for tile in record["tiles"] for name in tile["files"]):
-            if owner.setdefault(name, record["id"]) != record["id"]:
-                raise DataError(
-                    f"images {owner[name]} and {record['id']} both give a tile {name}",
-                    where=source,
-                    fix="give the second another name",
-                )
 
 
 def _cut_all(

@@ -517,6 +517,14 @@ def test_a_grid_that_drifts_away_is_another_grid(tmp_path: Path) -> None:
         run(tmp_path / "s", tmp_path / "o")
 
 
+def test_polygons_that_lie_on_no_image_are_told(tmp_path: Path) -> None:
+    polygons = write_polygons(tmp_path / "p.gpkg")
+    far = scene(tmp_path / "s", crs=CRS.from_epsg(32634))
+    with pytest.raises(DataError, match=r"p\.gpkg: none of its polygons lies on any image"):
+        run(far, tmp_path / "o", polygons=polygons)
+    assert not (tmp_path / "o").exists()
+
+
 def test_an_image_without_a_place_cannot_have_polygons(tmp_path: Path) -> None:
     scene(tmp_path / "s", crs=None)
     path = write_polygons(tmp_path / "labels.gpkg")
