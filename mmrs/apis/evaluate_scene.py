@@ -138,12 +138,19 @@ def evaluate_scenes(
     )
     class_names = _class_names([Path(path) for path, _ in pairs], classes, exclude_from_mean)
     totals = SceneCounts(len(class_names))
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
-        # every pair is checked before the first is counted
-        opened = [_open(stack, pair, class_names, rule, reproject) for pair in pairs]
-        widths = [_width_of(raster, boundary_px, boundary_m) for raster, _ in opened]
-        for (raster, labels), width in zip(opened, widths, strict=True):
-            totals.add(raster, labels, width, progress)
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+        # every pair is checked before the first is counted; none stays open, for there may be
+        # more of them than a process may open
+        widths = []
+        for pair in pairs:
+            with ExitStack() as stack:
+                raster, labels = _open(stack, pair, class_names, rule, reproject)
+                _warn_without_place(raster, labels)
+                widths.append(_width_of(raster, boundary_px, boundary_m))
+        for pair, width in zip(pairs, widths, strict=True):
+            with ExitStack() as stack:
+                raster, labels = _open(stack, pair, class_names, rule, reproject)
+                totals.add(raster, labels, width, progress)
     scores = score(totals.matrix, class_names, exclude_from_mean=exclude_from_mean)
     values = seg_values(scores)
     boundary = None
@@ -182,12 +189,15 @@ def _open(
         pair[1], raster, num_classes=len(class_names), rule=rule, reproject=reproject
     )
     stack.callback(labels.close)
-    for path, place in ((pair[0], raster.georeference), (pair[1], labels.georeference)):
-        if place.is_missing:
-            logger.warning(
-                "warning: %s: has no CRS or grid, so pixels are compared as they lie", path
-            )
     return raster, labels
+
+
+def _warn_without_place(raster: Raster, labels: SceneLabels) -> None:
+    for each in (raster, labels):
+        if each.georeference.is_missing:
+            logger.warning(
+                "warning: %s: has no CRS or grid, so pixels are compared as they lie", each.path
+            )
 
 
 def _class_names(
@@ -267,7 +277,8 @@ def parse_label_map(words: Sequence[str]) -> dict[int, int]:
     found = {}
     for word in words:
         old, equals, new = word.partition("=")
-        if not (equals and old.isdigit() and new.isdigit()):
+        # labels of int16 may be negative
+        if not (equals and old.removeprefix("-").isdigit() and new.isdigit()):
             raise ConfigError(
                 f"{word!r} does not map an id", where="--label-map", fix="write OLD=NEW, as 255=1"
             )

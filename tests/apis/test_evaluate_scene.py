@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -99,6 +101,29 @@ def test_several_scenes_are_counted_together(tmp_path, scene):
     assert found.scores.averaged.tolist() == [True, True, False]
     assert "2 whole scenes, every pixel counted once" in found.text()
     assert "road (not in the mean)" in found.text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts files by /proc")
+def test_scenes_are_open_one_at_a_time(tmp_path):
+    # a process may open 1024 files
+    pairs = []
+    for index in range(4):
+        prediction, label = make_ids(index)
+        pairs.append(
+            (
+                write_map(tmp_path / f"m{index}.tif", prediction),
+                write_label(tmp_path / f"l{index}.tif", label),
+            )
+        )
+    most = 0
+
+    def count_open(done, total):
+        nonlocal most
+        found = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        most = max(most, sum(name.startswith(str(tmp_path)) for name in found))
+
+    assert evaluate_scenes(pairs, progress=count_open).scenes == 4
+    assert 1 <= most <= 2
 
 
 def test_nodata_of_the_label_and_of_the_map_do_not_count(tmp_path):
@@ -260,7 +285,7 @@ def test_maps_that_are_none_are_refused(tmp_path, scene):
 
 
 def test_the_words_of_a_label_map():
-    assert parse_label_map(["255=1", "3=0"]) == {255: 1, 3: 0}
+    assert parse_label_map(["255=1", "3=0", "-1=255"]) == {255: 1, 3: 0, -1: 255}
     with pytest.raises(ConfigError, match="'255:1' does not map an id"):
         parse_label_map(["255:1"])
 
