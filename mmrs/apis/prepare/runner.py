@@ -18,9 +18,9 @@ from mmrs.apis.cli import UsageError
 from mmrs.apis.prepare.converter import Converter
 from mmrs.apis.prepare.cut import cut_image
 from mmrs.apis.prepare.job import ImageJob, JobResult, Plan
+from mmrs.apis.prepare.job_checks import check_plan, check_polygons_hit, check_tiles
 from mmrs.apis.prepare.manifest import build_manifest, hash_sources, write_manifest
 from mmrs.apis.prepare.options import Options, RunOptions
-from mmrs.apis.prepare.job_checks import check_plan, check_polygons_hit, check_tiles
 from mmrs.apis.prepare.registry import find_converter
 from mmrs.apis.prepare.staging import (
     BLOCK,
