@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.row_strips import Rows, cut, stacked
 from mmrs.geo.runs import find_runs, join, stretches
 
 MIN_STRIP_ROWS, MAX_STRIP_ROWS = 64, 1024
-
-
-class Rows(NamedTuple):
-    """Rows of a scene.
-
-    Attributes:
-        labels: (n, W) uint8.
-        confidence: (n, W), or None.
-        pixel_area: Of a pixel of each row, (n,), in any unit.
-    """
-
-    labels: NDArray[np.uint8]
-    confidence: NDArray[np.floating] | None
-    pixel_area: NDArray[np.float64]
 
 
 class Sieve:
@@ -43,8 +30,9 @@ class Sieve:
 
     Args:
         width: Columns.
-        minimum: Area of a region that is not small, in the unit of ``pixel_area``.
-        smallest_pixel: Area of a pixel, the smallest of the map.
+        minimum: Area of a region that is not small: in pixels, or
+        in_m2: in square metres.
+        smallest_pixel_m2: Of the map's rows; sets how many rows a small region can have.
         merge: Whether small regions are given to a neighbour, else all are dropped.
         strip_rows: Rows of a strip; by default as above.
         nodata: The label of what has no class; it is no neighbour.
@@ -64,49 +52,58 @@ class Sieve:
         width: int,
         minimum: float,
         *,
-        smallest_pixel: float = 1.0,
+        in_m2: bool = False,
+        smallest_pixel_m2: float = 1.0,
         merge: bool = True,
         strip_rows: int | None = None,
         nodata: int = NODATA_LABEL,
     ) -> None:
-        if not (0 < minimum < math.inf and 0 < smallest_pixel < math.inf):
-            raise ValueError(f"areas must be > 0, got {minimum} and {smallest_pixel}")
+        if not (0 < minimum < math.inf and 0 < smallest_pixel_m2 < math.inf):
+            raise ValueError(f"areas must be > 0, got {minimum} and {smallest_pixel_m2}")
         if strip_rows is None:
-            rows = math.ceil(min(minimum / smallest_pixel, MAX_STRIP_ROWS))
+            pixels = minimum / smallest_pixel_m2 if in_m2 else minimum
+            rows = math.ceil(min(pixels, MAX_STRIP_ROWS))
             strip_rows = max(MIN_STRIP_ROWS, rows)
         if strip_rows < 1:
             raise ValueError(f"strip_rows must be >= 1, got {strip_rows}")
         self.moved_regions = self.moved_px = self.dropped_regions = self.dropped_px = 0
         self._minimum = minimum
+        self._in_m2 = in_m2
         self._merge = merge
         self._strip_rows = strip_rows
         self._nodata = nodata
         self._above = np.full((1, width), nodata, dtype=np.uint8)
         self._waiting: list[Rows] = []
+        self._waiting_rows = 0
 
     def push(self, rows: Rows) -> list[Rows]:
-        """Take rows; what is complete by now, from the top down."""
-        self._waiting.append(rows)
+        """Take rows; what is complete by now, from the top down.
+
+        Raises:
+            ValueError: The areas of pixels are missing.
+        """
+        if self._in_m2 and rows.pixel_m2 is None:
+            raise ValueError("an area in m² needs pixel_m2 with the rows")
         done = []
-        while sum(len(rows.labels) for rows in self._waiting) >= 2 * self._strip_rows:
-            joined = _stacked(self._waiting)
-            both, rest = _cut(joined, 2 * self._strip_rows)
+        self._waiting.append(rows)
+        self._waiting_rows += len(rows.labels)
+        while self._waiting_rows >= 2 * self._strip_rows:
+            both, rest = cut(stacked(self._waiting), 2 * self._strip_rows)
             self._sift(both, self._strip_rows)
-            upper, lower = _cut(both, self._strip_rows)
+            upper, lower = cut(both, self._strip_rows)
             self._waiting = [lower, rest]
+            self._waiting_rows -= self._strip_rows
             done.append(upper)
         return done
 
-    def finish(self) -> list[Rows]:
-        """The rows that are left."""
-        if not self._waiting:
-            return []
-        rows = _stacked(self._waiting)
-        self._waiting = []
-        if not len(rows.labels):
-            return []
+    def finish(self) -> Rows | None:
+        """The rows that are left, or None."""
+        if not self._waiting_rows:
+            return None
+        rows = stacked(self._waiting)
+        self._waiting, self._waiting_rows = [], 0
         self._sift(rows, None)
-        return [rows]
+        return rows
 
     def _sift(self, rows: Rows, final_rows: int | None) -> None:
         """Change the labels of small regions, in place.
@@ -123,9 +120,10 @@ class Sieve:
         root = join(len(label), touching.above[same], touching.below[same])
         total = len(label)
         row_of_run = runs.starts // stack.shape[1]
-        pixel_area = np.concatenate([[0.0], rows.pixel_area])
-        pixels = np.where(row_of_run > 0, runs.lengths, 0)
-        area = np.bincount(root, weights=pixels * pixel_area[row_of_run], minlength=total)
+        pixels = area = np.where(row_of_run > 0, runs.lengths, 0)
+        if self._in_m2 and rows.pixel_m2 is not None:
+            area = pixels * np.concatenate([[0.0], rows.pixel_m2])[row_of_run]
+        area = np.bincount(root, weights=area, minlength=total)
 
         some = np.arange(total) == root  # one run stands for each region
         some &= label != self._nodata
@@ -224,23 +222,3 @@ def _borders(
         np.concatenate([other, one]),
         np.concatenate([sides, sides]),
     )
-
-
-def _stacked(pieces: list[Rows]) -> Rows:
-    confidence = None
-    if pieces[0].confidence is not None:
-        confidence = np.concatenate([p.confidence for p in pieces if p.confidence is not None])
-    return Rows(
-        np.concatenate([piece.labels for piece in pieces]),
-        confidence,
-        np.concatenate([piece.pixel_area for piece in pieces]),
-    )
-
-
-def _cut(rows: Rows, count: int) -> tuple[Rows, Rows]:
-    """The first rows, and the others; copies, so that neither holds the other in memory."""
-    both = []
-    for part in (slice(count), slice(count, None)):
-        confidence = None if rows.confidence is None else rows.confidence[part].copy()
-        both.append(Rows(rows.labels[part].copy(), confidence, rows.pixel_area[part].copy()))
-    return both[0], both[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,62 +10,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.polygon_batch import PolygonBatch, joined
 from mmrs.geo.region_corners import region_corners
 from mmrs.geo.rings import CornerGrid, polygons_of
 from mmrs.geo.runs import find_runs, join, stretches
 
 CHUNK_PX = 1 << 21  # rows are worked on in chunks of about so many pixels
-
-
-@dataclass(frozen=True)
-class ClassPolygon:
-    """A region of one class: pixels that hang together by their sides.
-
-    Attributes:
-        label: Class index.
-        polygon: Shapely's, exterior and holes.
-        area_px: Pixels, exactly.
-        area_m2: On the ground, where the stream was told the areas of pixels.
-        confidence: Mean over the pixels, where the stream was given confidence.
-    """
-
-    label: int
-    polygon: Any
-    area_px: int
-    area_m2: float | None = None
-    confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class PolygonBatch:
-    """Polygons as arrays, for who writes many; iterating gives each as ``ClassPolygon``.
-
-    Attributes:
-        labels: Class indices, (P,) uint8.
-        polygons: Shapely's, (P,) object.
-        area_px: Pixels, (P,) int64.
-        area_m2: (P,) float64, or None.
-        confidence: (P,) float64, or None.
-    """
-
-    labels: NDArray[np.uint8]
-    polygons: NDArray[Any]
-    area_px: NDArray[np.int64]
-    area_m2: NDArray[np.float64] | None = None
-    confidence: NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[ClassPolygon]:
-        for index in range(len(self)):
-            yield ClassPolygon(
-                int(self.labels[index]),
-                self.polygons[index],
-                int(self.area_px[index]),
-                None if self.area_m2 is None else float(self.area_m2[index]),
-                None if self.confidence is None else float(self.confidence[index]),
-            )
 
 
 @dataclass(frozen=True)
@@ -180,7 +129,7 @@ class PolygonStream:
                     None if kept is None else kept[part],
                 )
             )
-        return _joined(done)
+        return joined(done) if done else self._nothing()
 
     def finish(self) -> PolygonBatch:
         """The polygons that the last row left open.
@@ -226,7 +175,7 @@ class PolygonStream:
     ) -> PolygonBatch:
         """Rows of a chunk: join, close, and keep what is open."""
         if not len(labels):
-            return _joined([])
+            return self._nothing()
         runs = find_runs(labels)
         known = len(self._labels)  # open regions come first, then the new runs
         stack = np.concatenate([self._row[None], labels])
@@ -274,6 +223,11 @@ class PolygonStream:
         above, below, _ = stretches(ids)
         same = (labels[above] == labels[below]) & (labels[below] != self._nodata) & (above >= 0)
         return above[same], below[same]
+
+    def _nothing(self) -> PolygonBatch:
+        return PolygonBatch.empty(
+            with_m2=bool(self._with_areas), with_confidence=bool(self._with_confidence)
+        )
 
     def _close(
         self,
@@ -349,20 +303,3 @@ def _sums_of(
     if confidence is not None:
         total = np.add.reduceat(confidence.reshape(-1), runs.starts, dtype=np.float64)
     return _Sums(pixels, square_metres, total)
-
-
-def _joined(batches: list[PolygonBatch]) -> PolygonBatch:
-    if len(batches) == 1:
-        return batches[0]
-    if not batches:
-        return PolygonBatch(
-            np.empty(0, dtype=np.uint8), np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
-        )
-
-    def stacked(name: str) -> Any:
-        values = [getattr(batch, name) for batch in batches]
-        return None if values[0] is None else np.concatenate(values)
-
-    return PolygonBatch(
-        *(stacked(n) for n in ("labels", "polygons", "area_px", "area_m2", "confidence"))
-    )

@@ -1,0 +1,318 @@
+"""From the rows of a class map to a file of its polygons, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrs.errors import ConfigError, DataError, LabelError, OutputError
+from mmrs.geo.atomic import atomic_path
+from mmrs.geo.georeference import Georeference
+from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.pixel_area import PixelAreas, pixel_areas
+from mmrs.geo.row_strips import Rows, RowStrips
+from mmrs.geo.sieve import Sieve
+from mmrs.geo.simplify import STRIP_ROWS, kept_corners
+from mmrs.geo.vector_file import VectorFile, check_classes, check_vector_target, vector_file
+from mmrs.geo.vector_options import VectorOptions, VectorReport
+from mmrs.geo.vectorize import PolygonStream
+
+LabelRows = tuple[NDArray[np.uint8], NDArray[np.floating] | None]
+
+
+class VectorOutput:
+    """Takes the rows of a class map and writes its polygons; made by ``vector_output``.
+
+    Attributes:
+        rows: Rows taken.
+        report: What was written, once ``finish`` was called.
+    """
+
+    def __init__(
+        self,
+        file: VectorFile,
+        target: Path,
+        *,
+        height: int,
+        width: int,
+        num_classes: int,
+        reference: Georeference,
+        areas: PixelAreas | None,
+        options: VectorOptions,
+    ) -> None:
+        self.rows = 0
+        self.report: VectorReport | None = None
+        self._file, self._target, self._height = file, target, height
+        self._num_classes, self._areas = num_classes, areas
+        self._nodata_px = 0
+        self._sieve = _sieve(options, areas, height=height, width=width)
+        self._tolerance_px = options.simplify_px
+        if options.simplify_m and areas is not None:
+            # what is compared are areas of triangles, which any grid scales alike
+            self._tolerance_px = options.simplify_m / math.sqrt(areas.middle_m2)
+        self._strips = RowStrips(STRIP_ROWS) if self._tolerance_px else None
+        self._stream = PolygonStream(width, reference.transform)
+
+    def push(self, labels: NDArray[np.uint8], confidence: NDArray[np.floating] | None) -> None:
+        """Take the next rows.
+
+        Args:
+            labels: (n, width) class indices, 255 where there is none.
+            confidence: (n, width), where the file tells it.
+
+        Raises:
+            LabelError: A label is no class.
+            OutputError: The polygons cannot be written.
+            ValueError: A shape does not fit, or there are more rows than the map has.
+        """
+        count = len(labels)
+        if self.rows + count > self._height:
+            raise ValueError(f"row {self.rows + count} of a map of {self._height}")
+        self._nodata_px += self._count_nodata(labels)
+        pixel_m2 = None if self._areas is None else self._areas.of_rows(self.rows, count)
+        self.rows += count
+        rows = Rows(labels, confidence, pixel_m2)
+        for sifted in [rows] if self._sieve is None else self._sieve.push(rows):
+            self._to_strips(sifted)
+
+    def _count_nodata(self, labels: NDArray[np.uint8]) -> int:
+        classless = labels == NODATA_LABEL
+        wrong = labels[(labels >= self._num_classes) & ~classless]
+        if len(wrong):
+            raise LabelError(
+                f"label {wrong[0]} occurs, but there are {self._num_classes} classes",
+                where=self._target,
+                fix="name every class",
+            )
+        return int(np.count_nonzero(classless))
+
+    def _to_strips(self, rows: Rows) -> None:
+        for strip in [rows] if self._strips is None else self._strips.push(rows):
+            self._to_polygons(strip)
+
+    def _to_polygons(self, rows: Rows) -> None:
+        kept = None
+        if self._tolerance_px:
+            kept = kept_corners(rows.labels, self._tolerance_px)[:-1]
+        self._file.write(
+            self._stream.push(rows.labels, rows.confidence, row_area_m2=rows.pixel_m2, kept=kept)
+        )
+
+    def finish(self) -> VectorReport:
+        """Write what waits; call it after the last row.
+
+        Raises:
+            OutputError: Rows are missing, or the polygons cannot be written.
+        """
+        if self.rows != self._height:
+            raise OutputError(
+                f"only {self.rows} of {self._height} rows were written", where=self._target
+            )
+        rest = None if self._sieve is None else self._sieve.finish()
+        if rest is not None:
+            self._to_strips(rest)
+        rest = None if self._strips is None else self._strips.finish()
+        if rest is not None:
+            self._to_polygons(rest)
+        self._file.write(self._stream.finish())
+        sieve, file = self._sieve, self._file
+        self.report = VectorReport(
+            self._target,
+            features=file.features,
+            points=file.points,
+            area_px=file.area_px,
+            area_m2=None if self._areas is None else file.area_m2,
+            nodata_px=self._nodata_px,
+            moved_regions=sieve.moved_regions if sieve else 0,
+            moved_px=sieve.moved_px if sieve else 0,
+            dropped_regions=sieve.dropped_regions if sieve else 0,
+            dropped_px=sieve.dropped_px if sieve else 0,
+        )
+        told = self.report.area_px + self._nodata_px + self.report.dropped_px
+        if told != self._height * self._stream.width:
+            raise OutputError(
+                f"{told} pixels of {self._height * self._stream.width} are accounted for: a "
+                "defect of this program",
+                where=self._target,
+            )
+        return self.report
+
+
+@contextmanager
+def vector_output(
+    temporary: Path,
+    target: str | Path,
+    *,
+    height: int,
+    width: int,
+    classes: Sequence[str],
+    georeference: Georeference | None = None,
+    with_confidence: bool = False,
+    options: VectorOptions | None = None,
+) -> Iterator[VectorOutput]:
+    """Write the polygons of a class map to a temporary file that is then proven readable.
+
+    Args:
+        temporary: Where to, as ``mmrs.geo.atomic`` gives it.
+        target: What it will be called: ``.gpkg``, ``.geojson`` or ``.parquet``.
+        height: Rows.
+        width: Columns.
+        classes: Names, in the order of the indices.
+        georeference: Of the map. Without a grid (none, or control points alone) polygons are in
+            pixels, rows downwards, and carry no CRS.
+        with_confidence: Every row comes with confidence, and polygons tell their mean.
+        options: How regions become polygons.
+
+    Yields:
+        What takes the rows; call its ``finish`` before the block ends.
+
+    Raises:
+        ConfigError: An option has no meaning for this map.
+        DataError: The georeference squeezes the map to a line.
+        OutputError: The file cannot be written, or reads back other than it was written.
+        EnvironmentError: GeoParquet is asked for and pyarrow is not installed.
+    """
+    target = Path(target)
+    options = options or VectorOptions()
+    reference = georeference or Georeference()
+    check_classes(classes)
+    areas = check_vectors(
+        target, height=height, width=width, georeference=reference, options=options
+    )
+    with vector_file(
+        temporary,
+        target,
+        classes=classes,
+        crs=_crs(reference),
+        with_m2=areas is not None,
+        with_confidence=with_confidence,
+    ) as file:
+        output = VectorOutput(
+            file,
+            target,
+            height=height,
+            width=width,
+            num_classes=len(classes),
+            reference=reference,
+            areas=areas,
+            options=options,
+        )
+        yield output
+        if output.report is None:
+            output.finish()
+
+
+def check_vectors(
+    target: str | Path,
+    *,
+    height: int,
+    width: int,
+    georeference: Georeference,
+    options: VectorOptions,
+) -> PixelAreas | None:
+    """Tell before hours of work that a map's polygons cannot be written so.
+
+    Returns:
+        The areas of the map's pixels, where they are known.
+
+    Raises:
+        ConfigError: Metres are asked for, and the size of a pixel is not known.
+        DataError: The georeference squeezes the map to a line.
+        OutputError: The suffix names no format, or GeoJSON is asked for without a CRS.
+        EnvironmentError: GeoParquet is asked for and pyarrow is not installed.
+    """
+    check_vector_target(target, crs=_crs(georeference))
+    try:
+        areas = pixel_areas(georeference.transform, georeference.crs, height=height, width=width)
+    except ValueError as error:
+        raise DataError(str(error), where=target, fix="georeference it anew") from error
+    if areas is None and options.needs_metres:
+        raise ConfigError(
+            "min_area_m2 and simplify_m need a map whose pixels have a known size",
+            where=target,
+            fix="use min_area_px and simplify_px",
+        )
+    return areas
+
+
+def write_vectors(
+    path: str | Path,
+    rows: Iterable[LabelRows],
+    *,
+    height: int,
+    width: int,
+    classes: Sequence[str],
+    georeference: Georeference | None = None,
+    options: VectorOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> VectorReport:
+    """Write the polygons of a class map; the file appears whole or not at all.
+
+    Args:
+        path: ``.gpkg``, ``.geojson`` or ``.parquet``.
+        rows: Labels (n, width) and confidence (n, width) or None, from the top down.
+        height: Rows in all.
+        width: Columns.
+        classes: Names, in the order of the indices.
+        georeference: As in ``vector_output``.
+        options: As in ``vector_output``.
+        progress: Called with (rows done, rows in all).
+
+    Returns:
+        What was written, and where every pixel went.
+
+    Raises:
+        MmrsError: As ``vector_output``; what ``path`` held before is then untouched.
+        LabelError: A label is no class.
+    """
+    pieces = iter(rows)
+    first = next(pieces, None)
+    pieces = chain([] if first is None else [first], pieces)
+    with (
+        atomic_path(path) as temporary,
+        vector_output(
+            temporary,
+            path,
+            height=height,
+            width=width,
+            classes=classes,
+            georeference=georeference,
+            with_confidence=first is not None and first[1] is not None,
+            options=options,
+        ) as output,
+    ):
+        for labels, confidence in pieces:
+            output.push(labels, confidence)
+            if progress is not None:
+                progress(output.rows, height)
+        report = output.finish()
+    return report
+
+
+def _crs(reference: Georeference) -> object | None:
+    """The CRS that polygons are in: none without a grid."""
+    return None if reference.transform is None else reference.crs
+
+
+def _sieve(
+    options: VectorOptions, areas: PixelAreas | None, *, height: int, width: int
+) -> Sieve | None:
+    merge = options.small == "merge"
+    if options.min_area_px > 1:
+        return Sieve(width, options.min_area_px, merge=merge)
+    if not options.min_area_m2 or areas is None:
+        return None
+    of_rows = np.array([areas.of_rows(row, 1)[0] for row in (0, height // 2, height - 1)])
+    return Sieve(
+        width,
+        options.min_area_m2,
+        in_m2=True,
+        smallest_pixel_m2=float(of_rows[of_rows > 0].min()),
+        merge=merge,
+    )
