@@ -68,7 +68,11 @@ def plan(files: Sequence[SourceFile], options: Options, source: Path) -> Plan:
         ignore=_IGNORE,
         palette=dict(enumerate(classes.palette)),
         config="dataset.py beside the manifest is a config of this data set: name it in _base_",
-        notes=(*classes.notes, *scan.notes, *_nothing_validates(used, options)),
+        notes=(
+            *classes.notes,
+            *scan.notes,
+            *_nothing_validates(used, options, alone=len(jobs) == 1),
+        ),
         skipped=skipped,
         block=block,
     )
@@ -107,9 +111,11 @@ def _job(
     )
 
 
-def _nothing_validates(parts: Sequence[str], options: Options) -> tuple[str, ...]:
+def _nothing_validates(parts: Sequence[str], options: Options, *, alone: bool) -> tuple[str, ...]:
     if set(parts) != {"train"} or options.split_ratio is not None:
         return ()
+    if alone:
+        return ("the one image trains, and none validates: images are divided, not their tiles",)
     return ("all images train, none validates; --split-ratio 0.2 takes a fifth of them for that",)
 
 

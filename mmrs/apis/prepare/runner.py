@@ -98,7 +98,9 @@ def prepare(
         sources = hash_sources(source, converter)
         records, skipped = _cut_all(plan, staging, options, run)
         if not any(record["tiles"] or record.get("listed") for record in records):
-            raise DataError("gives no tile at all", where=source, fix="see what was skipped above")
+            told = [f"{one}: {why}" for one, why in (dict(plan.skipped) | skipped).items()]
+            why = f"; {len(told)} were skipped, such as {told[0]}" if told else ""
+            raise DataError(f"gives no tile at all{why}", where=source, fix=converter.expects())
         check_tiles(records, source)
         check_polygons_hit(plan, records)
         staging.sweep(records)

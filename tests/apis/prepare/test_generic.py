@@ -278,6 +278,12 @@ def test_a_bad_file_fails_and_is_skipped_only_on_request(tmp_path: Path) -> None
     assert list(manifest["skipped"]) == ["images/t2.jpg"]
 
 
+def test_a_run_that_skips_all_says_why(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "s", lambda labels: archives.png(labels[:-1]), count=1)
+    with pytest.raises(DataError, match=r"no tile at all; 1 were skipped, .*label is 15 x 20 but"):
+        run(tmp_path / "s", tmp_path / "o", skip_bad=True)
+
+
 @pytest.mark.parametrize(
     ("folders", "options"),
     [
