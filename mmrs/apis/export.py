@@ -18,6 +18,7 @@ from mmrs.apis.onnx_check import Difference, check_equal, default_check_sizes
 from mmrs.apis.onnx_graph import DEFAULT_OPSET, EXPORTERS, Exporter, trace_graph
 from mmrs.apis.onnx_metadata import OnnxMetadata, seal
 from mmrs.apis.onnx_model import read_onnx_model
+from mmrs.apis.size_divisor import find_size_divisor
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
 from mmrs.apis.window_protocol import Size, half
 from mmrs.errors import ConfigError, OutputError
@@ -74,8 +75,9 @@ def export_onnx(
     """Write a trained model as one ONNX file that scene prediction runs without PyTorch.
 
     The file takes pixels as the images hold them, scales and normalises inside, and gives
-    probabilities; batch, height and width are free. Before it is published, ONNX Runtime runs it
-    at several sizes beside PyTorch.
+    probabilities. Batch, height and width are free; where the network takes only multiples of
+    some number, the graph pads as the data preprocessor's ``test_cfg.size_divisor`` does. Before
+    the file is published, ONNX Runtime runs it at several sizes beside PyTorch.
 
     Args:
         config: The model's config.
@@ -117,6 +119,7 @@ def export_onnx(
         checkpoint_sha256=hashlib.sha256(Path(checkpoint).expanduser().read_bytes()).hexdigest(),
     )
     _check_bytes(model, out)
+    _pad_where_needed(model)
     sizes = default_check_sizes(model.window) if check_sizes is None else check_sizes
     proto = trace_graph(model, bands=metadata.contract.bands or 0, opset=opset, exporter=exporter)
     content = _serialise(proto, metadata)
@@ -196,6 +199,14 @@ def _check_bytes(model: SegmentorWindowModel, out: Path) -> None:
             where=out,
             fix="narrow the model, or predict with its checkpoint",
         )
+
+
+def _pad_where_needed(model: SegmentorWindowModel) -> None:
+    """Let the data preprocessor pad windows whose sides the network does not take."""
+    preprocessor = model.model.data_preprocessor
+    if not getattr(preprocessor, "test_cfg", None):
+        divisor = find_size_divisor(model)
+        preprocessor.test_cfg = {"size_divisor": divisor} if divisor > 1 else None
 
 
 def _serialise(proto: onnx.ModelProto, metadata: OnnxMetadata) -> bytes:

@@ -85,7 +85,15 @@ def check_equal(
         batch = _BATCHES[index % len(_BATCHES)]
         for kind in ("noise", "fields"):
             pixels = sample_pixels(expected.contract, batch, size, kind, rng)
-            differences.append(_compare(expected, found, pixels, kind))
+            try:
+                differences.append(_compare(expected, found, pixels, kind))
+            except Exception as error:
+                raise OutputError(
+                    f"not written: comparing at {size[0]} x {size[1]} px, batch {batch}, fails "
+                    f"({type(error).__name__}: {error})",
+                    where=where,
+                    fix="name sizes that the model takes with --check-sizes",
+                ) from error
     worst = max(differences, key=lambda difference: difference.largest)
     if worst.largest > TOLERANCE:
         raise OutputError(

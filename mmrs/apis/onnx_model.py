@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrs.apis.model_identity import file_identity
 from mmrs.apis.onnx_metadata import MAKE_ONE, OnnxMetadata, check_seal
 from mmrs.errors import CheckpointError, ConfigError, DataError, EnvironmentError, MmrsError
 
@@ -25,6 +26,9 @@ class OnnxWindowModel:
     Args:
         session: Of a file that ``tools/export.py`` wrote.
         metadata: What the file says.
+
+    Attributes:
+        identity: What tells it from other models, for a resume; of those that were loaded.
     """
 
     def __init__(self, session: Any, metadata: OnnxMetadata):
@@ -36,6 +40,7 @@ class OnnxWindowModel:
         self.threshold = metadata.threshold
         self.window = metadata.window
         self.stride = metadata.stride
+        self.identity: dict[str, str | int] = {}
 
     def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels in file order, (N, h, w, bands) -> probabilities (N, K, h, w).
@@ -98,7 +103,12 @@ def read_onnx_model(
     if not sealed:
         raise CheckpointError("it has lost its seal", where=path, fix="export it again")
     _check_ends(session, metadata, path)
-    return OnnxWindowModel(session, metadata)
+    model = OnnxWindowModel(session, metadata)
+    model.identity = {
+        "onnx": file_identity(path),
+        "runtime": f"{runtime.__version__}, {session.get_providers()[0]}",
+    }
+    return model
 
 
 def _import_runtime() -> Any:
