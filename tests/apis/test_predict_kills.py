@@ -235,7 +235,14 @@ def test_signals_end_the_run_with_their_status_and_keep_rows(
 
 def test_a_finished_scene_is_not_predicted_again(server: Server, scenes: Path, tmp_path: Path):
     out = tmp_path / "out"
-    assert server.predict(pairs_into(scenes, out)[:1]) == 0
-    stamps = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    check_resumed(server, scenes, out)
-    assert {name: (out / name).stat().st_mtime_ns for name in stamps} == stamps
+    assert server.predict(pairs_into(scenes, out)) == 0
+    for lost, left in (("1.tif", "0"), ("0_confidence.tif", "1")):
+        stamps = {path: path.stat().st_mtime_ns for path in out.glob(f"{left}*")}
+        (out / lost).unlink()
+        check_resumed(server, scenes, out)
+        assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    stamps = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    os.utime(scenes / "0.tif")
+    assert server.predict(pairs_into(scenes, out), resume=True) == 0
+    changed = [path.name for path in stamps if path.stat().st_mtime_ns != stamps[path]]
+    assert sorted(changed) == ["0.tif", "0_confidence.tif"]  # its image is another

@@ -1,0 +1,121 @@
+"""What a resume takes for finished, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmrs.apis.predict import predict_scenes
+from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.errors import ConfigError, OutputError
+from mmrs.geo.row_spool import spool_path
+from tests.apis.predict_server import SharpModel
+from tests.fake_data import make_geotiff
+
+
+class CountedModel(SharpModel):
+    def __init__(self, *, fails_at: int | None = None, **identity: str) -> None:
+        super().__init__()
+        self.calls, self.fails_at = 0, fails_at
+        if identity:
+            self.identity = identity
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        if self.calls == self.fails_at:
+            raise RuntimeError("boom")
+        self.calls += 1
+        return super().__call__(windows)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> list[tuple[Path, Path]]:
+    for index in range(2):
+        make_geotiff(tmp_path / f"{index}.tif", size_px=(40, 30), seed=index)
+    return [(tmp_path / f"{i}.tif", tmp_path / "maps" / f"{i}.tif") for i in range(2)]
+
+
+def calls(pairs: list, *, model: CountedModel | None = None, **how) -> int:
+    model = model or CountedModel()
+    how = {"window": 16, "batch_size": 4, "resume": True, **how}
+    written = predict_scenes(pairs, model, **how)
+    assert [scene.path for scene in written] == [out for _, out in pairs]
+    assert [sum(scene.pixels) for scene in written] == [40 * 30] * 2
+    return model.calls
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"window": 20},
+        {"stride": 5},
+        {"batch_size": 3},
+        {"blend": "flat"},
+        {"model": CountedModel(model="another")},
+        {"outputs": SceneOutputs(entropy=True)},
+        {"outputs": SceneOutputs(format="cog")},
+    ],
+)
+def test_scenes_are_finished_only_where_nothing_that_counts_is_other(pairs: list, how: dict):
+    assert calls(pairs) > 0
+    assert calls(pairs) == 0
+    assert calls(pairs, **how) > 0
+    assert calls(pairs, **{**how, "model": CountedModel(**how["model"].identity)}
+                 if "model" in how else how) == 0  # fmt: skip
+
+
+def test_a_lost_or_damaged_file_is_made_again(pairs: list):
+    outputs = SceneOutputs(confidence=True)
+    alone = calls(pairs, outputs=outputs)
+    out = pairs[0][1]
+    for path in (out, out.with_name("0_confidence.tif")):
+        path.unlink()
+        assert 0 < calls(pairs, outputs=outputs) < alone
+    content = out.read_bytes()
+    out.write_bytes(content[: len(content) // 2])
+    assert 0 < calls(pairs, outputs=outputs) < alone
+    assert out.read_bytes() == content
+
+
+def test_rows_that_were_all_kept_are_published_without_the_model(
+    pairs: list, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise OutputError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mmrs.apis.scene_writer.publish_scene", fail)
+        with pytest.raises(OutputError, match="no"):
+            calls(pairs[:1])
+    assert spool_path(pairs[0][1]).exists()
+    model = CountedModel()
+    predict_scenes(pairs[:1], model, window=16, resume=True)
+    assert model.calls == 0
+    assert pairs[0][1].exists() and not spool_path(pairs[0][1]).exists()
+
+
+def test_a_model_without_identity_cannot_go_on(pairs: list):
+    model = CountedModel()
+    model.identity = {}
+    with pytest.raises(ConfigError, match="resume: the model does not say which one it is"):
+        calls(pairs, model=model)
+    assert calls(pairs, model=model, resume=False) > 0
+
+
+def test_rows_of_another_model_are_refused(pairs: list):
+    with pytest.raises(RuntimeError, match="boom"):
+        calls(pairs, model=CountedModel(fails_at=3), resume=False)
+    with pytest.raises(OutputError, match="had another model model: sharp, now other"):
+        calls(pairs, model=CountedModel(model="other"))
+    assert calls(pairs) > 0
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_what_a_killed_process_left_is_removed(pairs: list, skip_bad: bool):
+    folder = pairs[0][1].parent
+    folder.mkdir()
+    left = folder / ".0.999999999-0123abcd.part.tif"
+    left.touch()
+    calls(pairs, skip_bad=skip_bad)
+    assert not left.exists()
