@@ -5,13 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, NotGeoreferencedWarning
 
 from mmrs.geo.windows import Window
+
+_MAX_PRJ_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,30 @@ def read_georeference(dataset: Any) -> Georeference:
     gcps, gcps_crs = dataset.gcps
     transform = None if dataset.transform.is_identity else dataset.transform
     return Georeference(dataset.crs, transform, tuple(gcps), gcps_crs, dataset.rpcs)
+
+
+def with_projection_file(reference: Georeference, path: Path) -> Georeference:
+    """The same with the CRS of the ``.prj`` beside a raster that has a grid but no CRS.
+
+    World files hold the grid alone, and GDAL does not look for the CRS beside them.  What is no
+    WKT leaves the raster without one.
+
+    Args:
+        reference: What the raster and its world file say.
+        path: The raster.
+    """
+    if reference.crs is not None or reference.transform is None:
+        return reference
+    for suffix in (".prj", ".PRJ"):
+        file = path.with_suffix(suffix)
+        try:
+            if file.is_file() and file.stat().st_size < _MAX_PRJ_BYTES:
+                text = file.read_text(encoding="utf-8", errors="replace")
+                crs = CRS.from_wkt(text, morph_from_esri_dialect=True)
+                return replace(reference, crs=crs)
+        except (OSError, CRSError):
+            continue
+    return reference
 
 
 def to_coordinates(transform: Affine, col: Any, row: Any) -> tuple[Any, Any]:

@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from mmrs.errors import DataError
-from mmrs.geo.gdal_errors import gdal_errors, short_message
+from mmrs.geo.gdal_errors import gdal_errors
 from mmrs.geo.georeference import (
     Georeference,
     allow_missing_georeference,
     read_georeference,
     to_coordinates,
     window_transform,
+    with_projection_file,
 )
 from mmrs.geo.ground_sampling import ground_sampling
+from mmrs.geo.plain_files import open_plain
+from mmrs.geo.vrt import is_vrt, safe_vrt
 from mmrs.geo.windows import Window
 
 # what belongs to a raster is found here too, wherever it is written
@@ -39,8 +40,6 @@ __all__ = [
     "window_transform",
 ]
 
-# VRT and network drivers are left out: a scene must not reach for other files
-DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "ENVI")
 # while a scene is read: of the memory GDAL takes 5 % by default;
 # rasterio hands the number on in bytes, not in MB
 GDAL_CACHE_BYTES = 128 * 2**20
@@ -51,7 +50,8 @@ class Raster:
     """A raster opened for reading; use it in a ``with`` block.
 
     Args:
-        path: GeoTIFF, PNG, JPEG, JPEG 2000, ...
+        path: GeoTIFF, PNG, JPEG, JPEG 2000, ...; a VRT where it is a plain mosaic of such files
+            in its own folder (``mmrs.geo.vrt``).
         bands: Which bands, and in which order, counted from 1 as GDAL does; by default all
             that are data. A band that is marked as alpha is data where it is named here.
 
@@ -109,7 +109,7 @@ class Raster:
         self.width: int = dataset.width
         self.count = len(self._bands)
         self.dtype: str = dataset.dtypes[0]
-        self.georeference = read_georeference(dataset)
+        self.georeference = with_projection_file(read_georeference(dataset), self.path)
         self.nodata: float | None = dataset.nodata
         # each of these looks at all bands every time that it is asked
         names, all_flags = dataset.descriptions, dataset.mask_flag_enums
@@ -314,23 +314,11 @@ def _open(path: Path) -> Any:
     if not path.is_file():
         what = "is a folder, not a raster" if path.is_dir() else "no such file"
         raise DataError(what, where=path, fix="name an image or GeoTIFF")
-    try:
-        # rasterio.open takes one driver only
-        with allow_missing_georeference(), rasterio.Env():
-            return DatasetReader(path, driver=list(DRIVERS))
-    except (RasterioError, CPLE_BaseError) as error:
-        if _is_vrt(path):
-            raise DataError(
-                "a VRT is not opened: it can name any other file, or a server",
-                where=path,
-                fix=f"make a GeoTIFF of one that you trust: gdal_translate {path.name} "
-                f"{path.stem}.tif",
-            ) from error
-        raise DataError(
-            f"not a raster that can be read ({short_message(error, path)})",
-            where=path,
-            fix="give a GeoTIFF, PNG, JPEG or JPEG 2000",
-        ) from error
+    if not is_vrt(path):
+        return open_plain(path)
+    checked = safe_vrt(path)
+    with gdal_errors(path, "this VRT is not opened"), allow_missing_georeference(), rasterio.Env():
+        return DatasetReader(checked, driver=["VRT"])
 
 
 def _strict(driver: str) -> AbstractContextManager[Any]:
@@ -338,8 +326,3 @@ def _strict(driver: str) -> AbstractContextManager[Any]:
     if driver == "PNG":
         return rasterio.Env(GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
     return nullcontext()
-
-
-def _is_vrt(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b"<VRTDataset" in file.read(512)

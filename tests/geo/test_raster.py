@@ -153,7 +153,7 @@ def test_what_is_no_raster_is_told_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "missing.tif", "no such file"),
         (tmp_path, "is a folder, not a raster"),
         (text, "not a raster that can be read"),
-        (vrt, "a VRT is not opened: it can name any other file"),
+        (vrt, "this VRT is not opened"),
         (Path("/vsicurl/http://localhost/a.tif"), "no such file"),
     ):
         with pytest.raises(DataError, match=message) as caught:

@@ -207,7 +207,7 @@ def test_rows_of_another_run_are_refused_with_the_first_difference(
     tmp_path: Path, changes: dict, told: str
 ) -> None:
     ends = frame_ends(tmp_path, scene(), HEIGHTS)
-    with pytest.raises(OutputError, match=rf"map\.tif: .*{told}.*\. Fix: leave --resume out") as got:
+    with pytest.raises(OutputError, match=rf"map\.tif: .*{told}.*\. Fix: leave --r") as got:
         open_spool(tmp_path, resume=True, **changes)
     assert "\n" not in str(got.value)
     assert spool_path(tmp_path / "map.tif").stat().st_size == ends[-1]
