@@ -24,6 +24,8 @@ from mmrs.geo.blending import BlendKind
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
+from mmrs.geo.resampled import ResampledRaster
+from mmrs.geo.vectors import check_vectors
 from mmrs.geo.windows import plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
@@ -242,6 +244,15 @@ def plan_scene(
         # who gives an array without a place wants none
         if raster.georeference.is_missing and not raster.in_memory:
             logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
+        if settings.outputs.vectors is not None and isinstance(out, Path):
+            source = raster.source if isinstance(raster, ResampledRaster) else raster
+            check_vectors(
+                settings.outputs.paths(out)["vectors"],
+                height=source.height,
+                width=source.width,
+                georeference=source.georeference,
+                options=settings.outputs.vector_options,
+            )
         try:
             plan = plan_windows(raster.height, raster.width, window, stride)
         except ValueError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,17 @@ from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
 from mmrs.errors import OutputError
+from mmrs.geo.area_table import AreaTable
+from mmrs.geo.atomic import atomic_path
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.memory_rows import MemoryRows
+from mmrs.geo.pixel_area import PixelAreas, pixel_areas
 from mmrs.geo.publish import Targets, publish
 from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import RasterOptions, check_suffix
 from mmrs.geo.row_spool import RowSpool
+from mmrs.geo.scene_rows import SceneRows
+from mmrs.geo.vectors import vector_output
 
 
 def publish_scene(
@@ -40,22 +46,37 @@ def publish_scene(
     """
     out = spool.target
     paths = outputs.paths(out)
-    counts = publish(
-        spool,
-        Targets(
-            out,
-            probabilities=paths.get("probabilities"),
-            confidence=paths.get("confidence"),
-            entropy=paths.get("entropy"),
-            options=RasterOptions(
-                format=outputs.format, compress=outputs.compress, overviews=outputs.overviews
+    with ExitStack() as others:
+        sinks: list[Callable[[SceneRows], None]] = []
+        if "vectors" in paths:
+            sinks.append(_vectors(others, paths["vectors"], spool, outputs, georeference, model))
+        table = AreaTable(model.classes, areas=_areas(georeference, spool.height, spool.width))
+        if "areas" in paths:
+            sinks.append(lambda rows: table.push(rows.labels))
+
+        def finish() -> None:
+            others.close()  # the polygons appear before the rasters
+            if "areas" in paths:
+                table.write_csv(paths["areas"])
+
+        counts = publish(
+            spool,
+            Targets(
+                out,
+                probabilities=paths.get("probabilities"),
+                confidence=paths.get("confidence"),
+                entropy=paths.get("entropy"),
+                options=RasterOptions(
+                    format=outputs.format, compress=outputs.compress, overviews=outputs.overviews
+                ),
             ),
-        ),
-        georeference=georeference,
-        classes=model.classes,
-        palette=model.palette,
-        tags=tags,
-    )
+            georeference=georeference,
+            classes=model.classes,
+            palette=model.palette,
+            tags=tags,
+            sinks=sinks,
+            finish=finish,
+        )
     if "overlay" in paths:
         write_overlay(
             scene.image,
@@ -65,6 +86,34 @@ def publish_scene(
             palette=model.palette,
         )
     return counts
+
+
+def _vectors(
+    stack: ExitStack,
+    path: Path,
+    spool: RowSpool,
+    outputs: SceneOutputs,
+    georeference: Georeference,
+    model: WindowModel,
+) -> Callable[[SceneRows], None]:
+    """What takes a scene's rows for its polygons; they appear as the stack is closed."""
+    vectors = stack.enter_context(
+        vector_output(
+            stack.enter_context(atomic_path(path)),
+            path,
+            height=spool.height,
+            width=spool.width,
+            classes=model.classes,
+            georeference=georeference,
+            with_confidence=True,
+            options=outputs.vector_options,
+        )
+    )
+    return lambda rows: vectors.push(rows.labels, rows.confidence)
+
+
+def _areas(georeference: Georeference, height: int, width: int) -> PixelAreas | None:
+    return pixel_areas(georeference.transform, georeference.crs, height=height, width=width)
 
 
 def check_outputs(

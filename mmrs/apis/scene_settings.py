@@ -15,6 +15,7 @@ from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import Compression, Format, Overviews
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.score_codes import ScoreType
+from mmrs.geo.vector_options import VectorOptions
 from mmrs.version import __version__
 
 
@@ -31,8 +32,10 @@ class SceneOutputs:
         probabilities: One band a class, ``NAME_probabilities.tif``.
         score_dtype: How these are stored.
         vectors: Suffix of the polygons to write, such as ``.gpkg``; None for none.
-        min_area_m2: Polygons below this area are not written.
-        simplify_m: How far simplified borders may lie from the map's; 0 keeps every corner.
+        min_area_m2: Of polygons, see ``mmrs.geo.vector_options``; or
+        min_area_px: in pixels.
+        simplify_m: Tolerance for simpler borders of polygons, likewise; or
+        simplify_px: in pixels. 0 follows the sides of the pixels.
         areas: Areas of the classes, ``NAME_areas.csv``.
         overlay: A picture: image, map, both, legend, ``NAME.png``.
     """
@@ -46,7 +49,9 @@ class SceneOutputs:
     score_dtype: ScoreType = "uint8"
     vectors: str | None = None
     min_area_m2: float = 0.0
+    min_area_px: float = 0.0
     simplify_m: float = 0.0
+    simplify_px: float = 0.0
     areas: bool = False
     overlay: bool = False
 
@@ -58,6 +63,20 @@ class SceneOutputs:
             confidence=self.confidence or self.vectors is not None,
             entropy=self.entropy,
             probabilities=self.probabilities,
+        )
+
+    @property
+    def vector_options(self) -> VectorOptions:
+        """How the map becomes polygons.
+
+        Raises:
+            ConfigError: They have no meaning.
+        """
+        return VectorOptions(
+            min_area_m2=self.min_area_m2,
+            min_area_px=self.min_area_px,
+            simplify_m=self.simplify_m,
+            simplify_px=self.simplify_px,
         )
 
     def paths(self, out: Path) -> dict[str, Path]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
+import shapely
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.features import rasterize
 
 from mmrs.apis.augmented_model import AugmentedWindowModel
 from mmrs.apis.predict import predict_scene, predict_scenes
 from mmrs.apis.scene_settings import SceneOutputs
-from mmrs.errors import DataError, OutputError
+from mmrs.errors import DataError, MmrsError, OutputError
 from mmrs.geo.windows import plan_starts
 from tests.apis.test_predict import ROTATED, ColourModel, read_map, write_scene
 
@@ -238,3 +243,67 @@ def test_scores_and_pictures_lie_beside_the_map(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[:, valid], scores[:, valid], atol=2e-6)
         assert np.isnan(found[:, ~valid]).all()
     assert (tmp_path / "map.png").exists()
+
+
+def test_polygons_and_areas_are_those_of_the_map(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (37, 30, 3), dtype=np.uint8)
+    pixels[5:20, 4:12] = 0
+    grid = Affine(2.0, 0.0, 500_000.0, 0.0, -2.0, 5_000_000.0)
+    image = write_scene(tmp_path / "scene.tif", pixels, nodata=0, transform=grid)
+    chosen = SceneOutputs(vectors=".gpkg", areas=True)
+    predict_scene(image, tmp_path / "map.tif", ColourModel(), window=8, outputs=chosen)
+    labels = read_map(tmp_path / "map.tif")
+    meta, _, shapes, fields = pyogrio.raw.read(tmp_path / "map.gpkg")
+    columns = dict(zip(meta["fields"], fields, strict=True))
+    burnt = rasterize(
+        zip(shapely.from_wkb(shapes), columns["class_id"], strict=True),
+        out_shape=labels.shape, transform=grid, fill=255, dtype="uint8",
+    )  # fmt: skip
+    np.testing.assert_array_equal(burnt, labels)
+    with open(tmp_path / "map_areas.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for index, name in enumerate(ColourModel.classes):
+        count = (labels == index).sum()
+        assert (rows[index]["class"], int(rows[index]["pixels"])) == (name, count)
+        assert float(rows[index]["area_m2"]) == pytest.approx(4 * count)
+        assert columns["area_m2"][columns["class_id"] == index].sum() == pytest.approx(4 * count)
+
+
+def test_vectors_that_cannot_be_written_are_refused_before_anything_is_predicted(
+    tmp_path: Path,
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (8, 8, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    model = ColourModel()
+    for chosen, message in (
+        (SceneOutputs(vectors=".dwg"), "polygons are not written to .dwg"),
+        (SceneOutputs(vectors=".geojson"), "the map has no CRS and grid"),
+        (SceneOutputs(vectors=".gpkg", min_area_m2=3), "pixels have a known size"),
+        (SceneOutputs(vectors=".gpkg", simplify_px=-1), "simplify_px must be >= 0, got -1"),
+    ):
+        with pytest.raises(MmrsError, match=message):
+            predict_scene(tmp_path / "a.png", tmp_path / "map.tif", model, outputs=chosen)
+    assert not model.shapes
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_where_one_output_cannot_be_finished_none_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OutputError("no")
+
+    pixels = np.random.default_rng(0).integers(1, 256, (8, 8, 3), dtype=np.uint8)
+    image = write_scene(tmp_path / "scene.tif", pixels)
+    monkeypatch.setattr("mmrs.geo.vectors.VectorOutput.finish", fail)
+    chosen = SceneOutputs(vectors=".gpkg", areas=True, confidence=True)
+    with pytest.raises(OutputError, match="no"):
+        predict_scene(image, tmp_path / "map.tif", ColourModel(), outputs=chosen)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".map.tif.mmrs-rows", "scene.tif"]
+    monkeypatch.undo()
+    model = ColourModel()
+    predict_scene(image, tmp_path / "map.tif", model, outputs=chosen, resume=True)
+    assert not model.shapes  # every row was kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "map.gpkg", "map.tif", "map_areas.csv", "map_confidence.tif", "scene.tif",
+    ]  # fmt: skip
