@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from mmrs.apis.export import export_onnx
 from mmrs.apis.onnx_model import OnnxWindowModel, load_onnx_model
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
+from mmrs.compat import explain_import_error
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.raster import Raster
 from mmrs.geo.scaling import BandScaling
@@ -141,6 +143,15 @@ PAPERS = {
 @pytest.mark.filterwarnings("ignore:For binary segmentation, we suggest:UserWarning")
 def test_every_papers_main_model_is_the_same_in_onnx_runtime(name: str, tmp_path: Path) -> None:
     assert_equal(make(tmp_path, narrow(name)))
+
+
+@pytest.mark.skipif(not os.environ.get("MMRS_LONG_TESTS"), reason="minutes; MMRS_LONG_TESTS=1")
+@pytest.mark.parametrize("name", PAPERS.values(), ids=PAPERS)
+@pytest.mark.filterwarnings("ignore:For binary segmentation, we suggest:UserWarning")
+def test_every_size_up_to_two_windows_is_the_same(name: str, tmp_path: Path) -> None:
+    trained = make(tmp_path, narrow(name))
+    sizes = np.random.default_rng(8).integers(1, 97, (120, 2))
+    assert_equal(trained, [(1, 1), (96, 96), (1, 96), (96, 1), *map(tuple, sizes.tolist())])
 
 
 # one small model for the rest ---------------------------------------------------------------------
@@ -469,6 +480,15 @@ def test_an_unknown_preprocessor_is_refused(picture: Trained, tmp_path: Path) ->
     model.model.data_preprocessor = OtherPreprocessor()
     with pytest.raises(ConfigError, match="type OtherPreprocessor cannot be exported"):
         onnx_graph.trace_graph(model, bands=3, opset=18, exporter="trace")
+
+
+def test_without_onnx_the_mend_is_told() -> None:
+    for name in ("onnx", "onnxscript"):
+        error = explain_import_error(ModuleNotFoundError(f"No module named {name!r}", name=name))
+        assert str(error) == (
+            f"{name} is not installed; exporting needs it. Fix: pip install onnx onnxruntime "
+            "onnxscript"
+        )
 
 
 # the tool -----------------------------------------------------------------------------------------
