@@ -6,6 +6,7 @@ keeps maps, vectors and pictures to look at.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyogrio
+import pyproj
 import pytest
 import rasterio
+import shapely
+from rasterio.features import rasterize
 
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.channel_files import contract_of_raster
@@ -105,7 +110,8 @@ def test_a_real_scene_becomes_a_map_on_its_own_grid(name: str, tmp_path: Path) -
     folder = Path(os.environ.get("MMRS_MAPS") or tmp_path)
     out = folder / f"{image.stem}_map.tif"
     model = make_model(image)
-    chosen = SceneOutputs(format="cog", confidence=True, score_dtype="uint16", overlay=True)
+    chosen = SceneOutputs(format="cog", confidence=True, score_dtype="uint16", overlay=True,
+                           vectors=".gpkg", areas=True)  # fmt: skip
     written = predict_scene(image, out, model, outputs=chosen)
     print(f"\n{name}: {written.summary()}")
     before, after = rio_info(image), rio_info(out)
@@ -128,3 +134,16 @@ def test_a_real_scene_becomes_a_map_on_its_own_grid(name: str, tmp_path: Path) -
     with rasterio.open(out.with_name(f"{out.stem}_confidence.tif")) as dataset:
         scores = dataset.read(1) * dataset.scales[0]
     np.testing.assert_allclose(scores[valid], expected.max(axis=0)[valid], atol=1e-4)
+    meta, _, shapes, fields = pyogrio.raw.read(out.with_suffix(".gpkg"))
+    columns = dict(zip(meta["fields"], fields, strict=True))
+    with rasterio.open(out) as dataset:
+        burnt = rasterize(
+            zip(shapely.from_wkb(shapes), columns["class_id"], strict=True),
+            out_shape=labels.shape, transform=dataset.transform, fill=255, dtype="uint8",
+        )  # fmt: skip
+        assert pyproj.CRS(meta["crs"]) == pyproj.CRS(dataset.crs)
+    np.testing.assert_array_equal(burnt, labels)
+    with open(out.with_name(f"{out.stem}_areas.csv"), newline="") as file:
+        counted = [int(row["pixels"]) for row in csv.DictReader(file)][:CLASSES]
+    assert counted == [(labels == index).sum() for index in range(CLASSES)]
+    print(f"{len(shapes)} polygons, {columns['area_m2'].sum() / 1e6:.3f} km2")
