@@ -36,10 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=float,
         default=0,
         metavar="M",
-        help="leave out corners whose triangle is below the square of this; borders stay shared",
+        help="how far simpler borders may lie from the pixels' sides; neighbours share them",
     )
     tolerances.add_argument(
         "--simplify-px", type=float, default=0, metavar="PX", help="the same in pixels"
+    )
+    parser.add_argument(
+        "--simplify-outline", action="store_true", help="borders with nodata become simpler too"
     )
     args = parser.parse_args(argv)
 
@@ -52,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         min_area_px=args.min_area_px,
         simplify_m=args.simplify_m,
         simplify_px=args.simplify_px,
+        keep_outline=not args.simplify_outline,
         small="drop" if args.drop_small else "merge",
     )
     with progress_bar("rows") as progress:

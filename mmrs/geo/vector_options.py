@@ -19,8 +19,11 @@ class VectorOptions:
     Attributes:
         min_area_m2: Smaller regions are not kept apart, see ``small``; or
         min_area_px: in pixels, where the size of a pixel is not known.
-        simplify_m: Tolerance for simpler borders, see ``mmrs.geo.simplify``; or
-        simplify_px: in pixels. 0 follows the sides of the pixels.
+        simplify_m: How far simpler borders may lie from the sides of the pixels, which 0 keeps
+            to, see ``mmrs.geo.simplify``; or
+        simplify_px: in pixels.
+        keep_outline: Borders with nodata keep to the sides of the pixels, so that the polygons
+            together cover the same area as before; else they become simpler too.
         small: What becomes of regions below the minimum area: they take the class of the
             neighbour with the longest common border (``merge``, see ``mmrs.geo.sieve``), or
             become nodata (``drop``).
@@ -30,6 +33,7 @@ class VectorOptions:
     min_area_px: float = 0.0
     simplify_m: float = 0.0
     simplify_px: float = 0.0
+    keep_outline: bool = True
     small: SmallRegions = "merge"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from mmrs.errors import ConfigError, DataError, LabelError, OutputError
 from mmrs.geo.atomic import atomic_path
 from mmrs.geo.georeference import Georeference
+from mmrs.geo.ground_sampling import ground_sampling
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.pixel_area import PixelAreas, pixel_areas
 from mmrs.geo.row_strips import Rows, RowStrips
@@ -52,10 +52,8 @@ class VectorOutput:
         self._num_classes, self._areas = num_classes, areas
         self._nodata_px = 0
         self._sieve = _sieve(options, areas, height=height, width=width)
-        self._tolerance_px = options.simplify_px
-        if options.simplify_m and areas is not None:
-            # what is compared are areas of triangles, which any grid scales alike
-            self._tolerance_px = options.simplify_m / math.sqrt(areas.middle_m2)
+        self._tolerance_px = _tolerance_px(options, reference, height=height, width=width)
+        self._keep_outline = options.keep_outline
         self._strips = RowStrips(STRIP_ROWS) if self._tolerance_px else None
         self._stream = PolygonStream(width, reference.transform)
 
@@ -99,7 +97,9 @@ class VectorOutput:
     def _to_polygons(self, rows: Rows) -> None:
         kept = None
         if self._tolerance_px:
-            kept = kept_corners(rows.labels, self._tolerance_px)[:-1]
+            kept = kept_corners(rows.labels, self._tolerance_px, keep_outline=self._keep_outline)[
+                :-1
+            ]
         self._file.write(
             self._stream.push(rows.labels, rows.confidence, row_area_m2=rows.pixel_m2, kept=kept)
         )
@@ -298,6 +298,16 @@ def write_vectors(
 def _crs(reference: Georeference) -> object | None:
     """The CRS that polygons are in: none without a grid."""
     return None if reference.transform is None else reference.crs
+
+
+def _tolerance_px(
+    options: VectorOptions, reference: Georeference, *, height: int, width: int
+) -> float:
+    """In pixels, such that no way across a pixel makes more of it than is allowed."""
+    sampling = ground_sampling(reference.transform, reference.crs, height=height, width=width)
+    if not options.simplify_m or sampling is None:
+        return options.simplify_px
+    return options.simplify_m / max(sampling)
 
 
 def _sieve(
