@@ -1,7 +1,6 @@
 """What users call: prediction, evaluation, the demo. The only layer where geo meets models.
 
-`SceneSegmentor`, `ScenePrediction` and `SceneOutputs` are had from here; they are loaded when they
-are asked for.
+What ``__all__`` names is had from here, and is loaded when it is asked for.
 """
 
 from __future__ import annotations
@@ -10,13 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmrs.apis.crf_settings import CRFSettings
     from mmrs.apis.scene_prediction import ScenePrediction
     from mmrs.apis.scene_segmentor import SceneSegmentor
     from mmrs.apis.scene_settings import SceneOutputs
 
-__all__ = ["SceneOutputs", "ScenePrediction", "SceneSegmentor"]
+__all__ = ["CRFSettings", "SceneOutputs", "ScenePrediction", "SceneSegmentor"]
 
 _HOMES = {
+    "CRFSettings": "mmrs.apis.crf_settings",
     "SceneOutputs": "mmrs.apis.scene_settings",
     "ScenePrediction": "mmrs.apis.scene_prediction",
     "SceneSegmentor": "mmrs.apis.scene_segmentor",

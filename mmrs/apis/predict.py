@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import rasterio
 
+from mmrs.apis.crf_settings import CRFSettings, color_bands
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.scene_input import open_scene
 from mmrs.apis.scene_outputs import check_outputs
@@ -89,6 +90,7 @@ def predict_scene(
     overlay: str | Path | None = None,
     resample: bool = False,
     resume: bool = False,
+    crf: CRFSettings | None = None,
     outputs: SceneOutputs | None = None,
     progress: Progress | None = None,
 ) -> SceneMap:
@@ -107,6 +109,7 @@ def predict_scene(
         overlay: A PNG to write beside it: image, map, both, and a legend.
         resample: As `predict_scenes`.
         resume: As `predict_scenes`.
+        crf: As `predict_scenes`.
         outputs: As `predict_scenes`.
         progress: As `predict_scenes`.
 
@@ -129,6 +132,7 @@ def predict_scene(
         blend=blend,
         resample=resample,
         resume=resume,
+        crf=crf,
         outputs=outputs,
         progress=progress,
     )
@@ -148,6 +152,7 @@ def predict_scenes(
     resample: bool = False,
     resume: bool = False,
     skip_bad: bool = False,
+    crf: CRFSettings | None = None,
     outputs: SceneOutputs | None = None,
     progress: Progress | None = None,
     run: RunScenes = run_scenes,
@@ -170,6 +175,8 @@ def predict_scenes(
             there, made as they would be now, are finished.  The model needs an ``identity``, a
             dict that tells it from others.
         skip_bad: Go on with the other scenes where one is damaged.
+        crf: A dense CRF over the blended probabilities; it takes the place of one that the model
+            puts after each window.
         outputs: What is written beside the class maps, and how.
         progress: Called after every batch.
         run: Predicts the scenes; in this process by default, see `mmrs.apis.scene_ranks`.
@@ -193,10 +200,15 @@ def predict_scenes(
         resume=resume,
         skip_bad=skip_bad,
         outputs=outputs or SceneOutputs(),
+        crf=crf,
         model=getattr(model, "identity", {}),
     )
     if resume:
         check_identity(settings.model)
+    if crf is not None:
+        from mmrs.apis.crf_pass import without_window_crf  # it needs torch
+
+        model = without_window_crf(model)
     size = model.window if window is None else window
     paths = [(_image(image), _target(out)) for image, out in pairs]
     check_outputs(paths, settings.outputs)
@@ -244,6 +256,8 @@ def plan_scene(
         # who gives an array without a place wants none
         if raster.georeference.is_missing and not raster.in_memory:
             logger.warning("warning: %s: has no CRS or grid, so the map will have none", image)
+        if settings.crf is not None:
+            color_bands(settings.crf, raster)
         if settings.outputs.vectors is not None and isinstance(out, Path):
             source = raster.source if isinstance(raster, ResampledRaster) else raster
             check_vectors(

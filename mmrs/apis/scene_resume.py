@@ -14,7 +14,7 @@ from mmrs.apis.scene_input import open_scene
 from mmrs.apis.scene_run import Progress, SceneResult, SceneRun
 from mmrs.apis.scene_settings import Settings
 from mmrs.apis.scene_stream import Scene
-from mmrs.apis.scene_writer import open_spool, way_back
+from mmrs.apis.scene_writer import needed_from, open_spool, way_back
 from mmrs.apis.window_protocol import WindowModel
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.leftovers import remove_leftovers
@@ -121,5 +121,6 @@ def _first_row(scene: Scene, model: WindowModel, settings: Settings) -> int:
     with open_scene(scene.image, model.contract, resample=settings.resample, warn=False) as raster:
         source = raster.source if isinstance(raster, ResampledRaster) else raster
         with open_spool(scene, source, model, settings) as spool:
-            back = way_back(raster, spool.rows)
-            return spool.rows if back is None else back.next_row
+            first = needed_from(spool.rows, source, settings)
+            back = way_back(raster, first)
+            return first if back is None else back.next_row

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.predict import Progress, SceneMap, predict_scene
 from mmrs.apis.scene_prediction import ScenePrediction
 from mmrs.apis.scene_settings import SceneOutputs
@@ -93,6 +94,7 @@ class SceneSegmentor:
         blend: BlendKind = "cosine",
         resample: bool = False,
         resume: bool = False,
+        crf: CRFSettings | None = None,
         outputs: SceneOutputs | None = None,
         overlay: str | PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -116,6 +118,7 @@ class SceneSegmentor:
             blend: Likewise.
             resample: Likewise; of files only.
             resume: Likewise; of files and arrays, with ``out``.
+            crf: Likewise.
             outputs: Likewise; without ``out`` of its choices ``confidence``, ``entropy`` and
                 ``probabilities`` are had as arrays, not rounded.
             overlay: A PNG to write beside ``out``: image, map, both, and a legend.
@@ -150,6 +153,7 @@ class SceneSegmentor:
                 overlay=None if overlay is None else Path(overlay),
                 resample=resample,
                 resume=resume,
+                crf=crf,
                 outputs=outputs,
                 progress=progress,
             )

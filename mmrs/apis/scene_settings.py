@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.scene_stream import Scene
 from mmrs.errors import OutputError
 from mmrs.geo.array_raster import ArrayRaster
@@ -106,6 +107,7 @@ class Settings:
         resume: Go on with what an interrupted run left.
         skip_bad: Go on with the other scenes where one cannot be read.
         outputs: What is written of each scene.
+        crf: A dense CRF over the blended probabilities; None for none.
         model: What tells this model from another, for a resume.
     """
 
@@ -115,6 +117,7 @@ class Settings:
     resume: bool = False
     skip_bad: bool = False
     outputs: SceneOutputs = field(default_factory=SceneOutputs)
+    crf: CRFSettings | None = None
     model: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -134,6 +137,7 @@ def scene_fingerprint(scene: Scene, settings: Settings) -> dict[str, Any]:
         "blend": settings.blend,
         "batch size": settings.batch_size,
         "resampled": settings.resample,
+        **({} if settings.crf is None else {"crf": asdict(settings.crf)}),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.own_maps import run_tags
 from mmrs.apis.scene_band import make_band
 from mmrs.apis.scene_input import open_scene
@@ -23,6 +25,7 @@ from mmrs.geo.publish import count_labels
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import BackToGrid, ResampledRaster
 from mmrs.geo.row_spool import RowSpool
+from mmrs.geo.scene_rows import SceneRows, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +50,31 @@ class SceneWriter:
             self._georeference = source.georeference
             self._tags = run_tags(scene, settings) if isinstance(scene.out, Path) else {}
             self._spool = stack.enter_context(open_spool(scene, source, model, settings))
+            take, wanted = self._spool.append, settings.outputs.wanted
+            if settings.crf is not None:
+                take, wanted = self._crf(settings.crf, source), Wanted(probabilities=True)
             self.job = SceneJob(
                 scene.rows,
-                make_band(model, scene.plan, settings.blend, settings.outputs.wanted),
-                self._spool.append,
-                to_grid=way_back(raster, self._spool.rows),
+                make_band(model, scene.plan, settings.blend, wanted),
+                take,
+                to_grid=way_back(raster, needed_from(self._spool.rows, source, settings)),
                 source=source,
             )
             self._stack = stack.pop_all()
+
+    def _crf(self, crf: CRFSettings, source: Raster) -> Callable[[SceneRows], None]:
+        """What takes probabilities of rows and hands refined rows to the spool."""
+        from mmrs.apis.crf_pass import CRFPass  # it needs torch, which ONNX models do without
+
+        return CRFPass(
+            crf,
+            source,
+            rows=range(self._spool.rows, source.height),
+            take=self._spool.append,
+            threshold=self._model.threshold,
+            wanted=self._settings.outputs.wanted,
+            device=getattr(self._model, "device", "cpu"),
+        ).append
 
     def publish(self) -> NDArray[np.int64]:
         """Write the files out of the rows that were kept; returns how often each value occurs."""
@@ -122,6 +142,13 @@ def open_spool(
         num_classes=len(model.classes),
         score_dtype=settings.outputs.score_dtype,
     )
+
+
+def needed_from(first_row: int, source: Raster, settings: Settings) -> int:
+    """The first row of a scene's own grid to be predicted, to have all from ``first_row`` on."""
+    if settings.crf is None:
+        return first_row
+    return settings.crf.needed_rows(range(first_row, source.height), source.height).start
 
 
 def way_back(raster: Raster, first_row: int) -> BackToGrid | None:

@@ -90,6 +90,7 @@ class SegmentorWindowModel:
         head = _last_head(model)
         # one output channel and a threshold is MMSeg's other way to tell two classes apart
         self.threshold: float | None = head.threshold if head.out_channels == 1 else None
+        self._refines = hasattr(model, "refine_logits")
         self._batches = WindowBatches(
             model.data_preprocessor, contract, channels_last=channels_last
         )
@@ -106,7 +107,7 @@ class SegmentorWindowModel:
         _, height, width, _ = windows.shape
         inputs, metas = self._batches(windows)
         logits = self._network(inputs, metas)
-        if hasattr(self.model, "refine_logits"):  # a CRF; a window's overlap is its halo
+        if self._refines:  # a CRF; a window's overlap is its halo
             logits = self.model.refine_logits(logits, inputs, metas)
         logits = logits[..., :height, :width].float()
         if self.threshold is not None:
@@ -114,6 +115,12 @@ class SegmentorWindowModel:
             return torch.cat([1 - second, second], dim=1)
         # in place: on a CPU fresh memory of this size costs more than the softmax
         return torch.softmax(logits, dim=1, out=logits)
+
+    def unrefined(self) -> SegmentorWindowModel:
+        """The same network without the CRF that its segmentor puts after each window."""
+        other = copy.copy(self)
+        other._refines = False
+        return other
 
     def make_band(self, plan: WindowPlan, blend: BlendKind, wanted: Wanted) -> TensorSceneBand:
         """The band that blends these scores where they are computed."""

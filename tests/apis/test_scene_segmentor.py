@@ -3,19 +3,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from mmrs.apis import SceneOutputs, ScenePrediction, SceneSegmentor
+from mmrs.apis import CRFSettings, SceneOutputs, ScenePrediction, SceneSegmentor
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.raster import Raster
+from mmrs.ops.crf import dense_crf
 from tests.apis.test_predict import ROTATED, ColourModel, demo_config, read_map, save_model
 from tests.apis.test_predict import write_scene as write
 
@@ -35,7 +38,7 @@ KINDS = [
 class PlaceModel(ColourModel):
     """Scores depend on the place in the window too, so that the windows show in the result."""
 
-    identity = {"name": "place"}  # noqa: RUF012
+    identity = {"name": "place"}
 
     def __init__(self, dtype: str = "uint8") -> None:
         super().__init__()
@@ -298,3 +301,91 @@ def test_an_unknown_name_of_the_package_is_told() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'Segmentor'"):
         mmrs.apis.Segmentor  # noqa: B018
+
+
+CRF = CRFSettings(tile_px=7, halo_px=4, num_iters=2, bilateral_sigma_px=3.0)
+
+
+def test_the_crf_refines_what_the_windows_give_together() -> None:
+    pixels = make_pixels()
+    segmentor = SceneSegmentor(PlaceModel())
+    blended = segmentor(pixels, nodata=0, outputs=SCORES, **HOW)
+    found = segmentor(
+        pixels, nodata=0, outputs=SCORES, crf=replace(CRF, tile_px=11, halo_px=33), **HOW
+    )
+    expected = dense_crf(
+        torch.from_numpy(blended.probabilities)[None],
+        torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None],
+        valid=torch.from_numpy(blended.labels != 255)[None],
+        **CRF.options,
+    )[0].numpy()
+    np.testing.assert_array_equal(found.probabilities, expected)
+    assert found.nodata_pixels == blended.nodata_pixels == 100
+    assert (found.labels != blended.labels).mean() > 0.05
+
+
+@pytest.mark.parametrize("done_ratio", [0.2, 0.6, 0.95])
+@pytest.mark.parametrize("resample", [False, True])
+def test_a_resumed_map_with_a_crf_is_the_uninterrupted_one(
+    tmp_path: Path, done_ratio: float, resample: bool
+) -> None:
+    class Failing(PlaceModel):
+        fails_at = 10**6
+
+        def __call__(self, windows: np.ndarray) -> np.ndarray:
+            if len(self.shapes) == self.fails_at:
+                raise RuntimeError("boom")
+            return super().__call__(windows)
+
+    model = Failing()
+    model.contract = ChannelContract(3, "uint8", "file", gsd_m=(2.6, 2.6))
+    pixels = np.random.default_rng(0).integers(1, 256, (70, 23, 3), dtype=np.uint8)
+    pixels[30:34] = 0
+    path = write(tmp_path / "scene.tif", pixels, nodata=0)
+    outputs = SceneOutputs(probabilities=True, score_dtype="float32")
+    how = {**HOW, "crf": CRF, "outputs": outputs, "resample": resample}
+    segmentor = SceneSegmentor(model)
+    segmentor(path, out=tmp_path / "whole.tif", **how)
+    all_batches = len(model.shapes)
+    model.fails_at = all_batches + int(done_ratio * all_batches)
+    with pytest.raises(RuntimeError, match="boom"):
+        segmentor(path, out=tmp_path / "map.tif", **how)
+    model.fails_at = 10**6
+    model.shapes.clear()
+    segmentor(path, out=tmp_path / "map.tif", resume=True, **how)
+    for name in ("{}.tif", "{}_probabilities.tif"):
+        with Raster(tmp_path / name.format("map")) as found:
+            with Raster(tmp_path / name.format("whole")) as expected:
+                np.testing.assert_array_equal(found.read(), expected.read())
+    assert len(model.shapes) < all_batches or done_ratio == 0.2  # the halo may reach the top
+
+
+def test_other_crf_settings_are_another_run(tmp_path: Path) -> None:
+    segmentor = SceneSegmentor(PlaceModel())
+    pixels, out = make_pixels(), tmp_path / "map.tif"
+    segmentor(pixels, out=out, crf=CRF, **HOW)
+    first = read_map(out)
+    segmentor(pixels, out=out, crf=replace(CRF, num_iters=9), resume=True, **HOW)
+    assert (read_map(out) != first).any()
+
+
+def test_a_networks_own_crf_gives_way_to_that_over_the_scene(tmp_path: Path) -> None:
+    plain = save_model(tmp_path, demo_config())
+    (tmp_path / "crf").mkdir()
+    refining = save_model(tmp_path / "crf", demo_config(model={"type": "mmrs.CRFEncoderDecoder"}))
+    pixels = make_pixels()
+    results = []
+    for config, checkpoint in (plain, refining):
+        segmentor = SceneSegmentor(config, checkpoint, device="cpu")
+        results.append((segmentor(pixels, **HOW), segmentor(pixels, crf=CRF, **HOW)))
+    (bare, once), (windows, instead) = ([found.labels for found in pair] for pair in results)
+    assert (bare != windows).any()  # its own CRF does something
+    assert (bare != once).any()
+    np.testing.assert_array_equal(once, instead)
+
+
+def test_a_crf_that_does_not_fit_is_refused_before_anything_is_predicted() -> None:
+    segmentor = SceneSegmentor(model := PlaceModel("uint16"))
+    with pytest.raises(ConfigError, match="nothing says how large the values of uint16 are"):
+        segmentor(make_pixels("uint16"), crf=CRF, **HOW)
+    assert not model.shapes
