@@ -70,6 +70,8 @@ def encode_tile(
         profile |= {"driver": "PNG", "zlevel": 6}
     elif suffix == ".tif":
         profile |= {"driver": "GTiff", "compress": "deflate", "nodata": nodata, "crs": place.crs}
+        # or GDAL takes the fourth of four bands of bytes for transparency
+        profile["alpha"] = "NO"
         profile["predictor"] = 3 if np.issubdtype(bands.dtype, np.floating) else 2
         if place.transform is not None:
             profile["transform"] = place.transform

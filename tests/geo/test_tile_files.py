@@ -53,6 +53,17 @@ def test_a_geotiff_tile_holds_any_bands_and_type(tmp_path: Path, dtype: str, ban
         np.testing.assert_array_equal(np.moveaxis(tile.read(), 0, -1), pixels)
 
 
+@pytest.mark.parametrize("bands", [2, 4, 5])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_no_band_of_a_tile_is_taken_for_transparency(
+    tmp_path: Path, bands: int, dtype: str
+) -> None:
+    pixels = np.zeros((5, 6, bands), dtype)
+    path = write(tmp_path, encode_tile(pixels, ".tif"))
+    with Raster(path) as raster:
+        assert raster.count == bands and not raster.has_invalid
+
+
 def test_one_band_without_a_place_is_one_file(tmp_path: Path) -> None:
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     files = encode_tile(labels, ".png")

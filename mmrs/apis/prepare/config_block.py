@@ -68,7 +68,12 @@ def config_block(
         dtype: Of an image.
     """
     simple = image_suffix != ".tif" or (bands == 3 and dtype == "uint8")
-    load = 'dict(type="LoadImageFromFile")' if simple else 'dict(type="mmrs.LoadRaster")'
+    load = (
+        'dict(type="LoadImageFromFile")'
+        if simple
+        else 'dict(type="mmrs.LoadRaster", nodata="keep")'
+    )
+    # pixels without data have the label 255
     channels = ""
     if not png_can_hold(bands, dtype):
         # docs/channels.md

@@ -141,9 +141,7 @@ class _Cut:
             )
         else:
             suffix = self.job.image_suffix
-            encoded = encode_tile(
-                pixels, suffix, georeference=place, nodata=self.image.raster.nodata
-            )
+            encoded = encode_tile(pixels, suffix, georeference=place, nodata=self.image.tile_nodata)
             for ending, content in encoded.items():
                 files[f"{self.job.image_folder}/{stem}{ending}"] = content
         for index, one in enumerate(self.labels):

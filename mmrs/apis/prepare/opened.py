@@ -65,6 +65,15 @@ class OpenImage:
         self.georeference: Georeference = self.raster.georeference
         return self
 
+    @property
+    def tile_nodata(self) -> float | None:
+        """What tiles declare: the image's own, where its values are not turned into colours."""
+        if self._table is not None:
+            return None
+        if self.raster.nodata is None and np.issubdtype(np.dtype(self.dtype), np.floating):
+            return float("nan")  # such pixels are ignored in the labels
+        return self.raster.nodata
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

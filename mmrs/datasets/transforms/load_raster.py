@@ -28,12 +28,14 @@ class LoadRaster(BaseTransform):
 
     Args:
         bands: which bands, counted from 1 as rasterio and GDAL do; all by default.
-        nodata: ``error`` refuses an image with pixels that hold no data (the declared value, a
-            mask, or transparency); ``keep`` feeds them to the network as they are.
+        nodata: ``error`` refuses an image with pixels that hold no data (the declared value in
+            every band, a mask, or transparency); ``keep`` feeds them to the network as they are,
+            but 0 for those of their values that are not finite.
 
     Raises:
         ConfigError: an option is out of range.
-        DataError: the file cannot be read, lacks a band, or holds no-data or non-finite pixels.
+        DataError: the file cannot be read, lacks a band, or holds no-data pixels or non-finite
+            ones that it does not declare as such.
     """
 
     def __init__(
@@ -79,30 +81,41 @@ class LoadRaster(BaseTransform):
                 fix="set LoadRaster.bands to bands that every image has",
             )
         image = dataset.read(bands).astype(np.float32).transpose(1, 2, 0)
-        if not np.isfinite(image).all():
+        finite = np.isfinite(image).all(axis=-1)
+        if finite.all() and self.nodata == "keep":
+            return np.ascontiguousarray(image)
+        invalid = _invalid(dataset, bands)
+        undeclared = ~finite & ~invalid
+        if dataset.nodata is not None and np.isnan(dataset.nodata):
+            undeclared &= np.isinf(image).any(axis=-1)
+        if undeclared.any() or (self.nodata == "error" and not finite.all()):
             raise DataError(
                 "it holds values that are not finite", where=path, fix="fill or leave out its gaps"
             )
-        if self.nodata == "error":
-            num_invalid = _num_invalid(dataset, bands)
-            if num_invalid:
-                raise DataError(
-                    f"{num_invalid} pixels hold no data",
-                    where=path,
-                    fix="leave such images out, give these pixels the label 255 and set "
-                    "nodata='keep'",
-                )
+        if self.nodata == "error" and invalid.any():
+            raise DataError(
+                f"{np.count_nonzero(invalid)} pixels hold no data",
+                where=path,
+                fix="leave such images out, give these pixels the label 255 and set nodata='keep'",
+            )
+        image[~np.isfinite(image)] = 0
         return np.ascontiguousarray(image)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(bands={self.bands}, nodata={self.nodata!r})"
 
 
-def _num_invalid(dataset: rasterio.DatasetReader, bands: list[int]) -> int:
-    """Pixels that are invalid in any of the bands."""
+def _invalid(dataset: rasterio.DatasetReader, bands: list[int]) -> NDArray[np.bool_]:
+    """Which pixels are declared to hold no data, (H, W)."""
+    by_value = [b for b in dataset.indexes if MaskFlags.nodata in dataset.mask_flag_enums[b - 1]]
+    if len(by_value) == dataset.count:
+        # one dark band alone is data
+        return np.asarray((dataset.read_masks(by_value) == 0).all(axis=0))
     # a fourth band that is read as data (near infrared) may be marked as transparency: then the
     # flags of the others point to it, and only to it
     reads_alpha = any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in bands)
     passed_over = {MaskFlags.all_valid, *([MaskFlags.alpha] if reads_alpha else [])}
     masked = [band for band in bands if not passed_over & {*dataset.mask_flag_enums[band - 1]}]
-    return int((dataset.read_masks(masked) == 0).any(axis=0).sum()) if masked else 0
+    if not masked:
+        return np.zeros((dataset.height, dataset.width), dtype=bool)
+    return np.asarray((dataset.read_masks(masked) == 0).any(axis=0))

@@ -582,6 +582,29 @@ def test_pixels_without_image_data_are_ignored(tmp_path: Path) -> None:
     assert manifest["images"][0]["invalid_pixels"] == 1
 
 
+def test_gaps_of_images_are_ignored_in_training(tmp_path: Path) -> None:
+    pixels = np.ones((2, 16, 20, 4), np.float32)
+    pixels[:, 3, 4:9] = np.nan
+    for index in range(2):
+        archives.write_files(
+            tmp_path / "s",
+            {
+                f"images/{index}.tif": archives.tif(pixels[index]),
+                f"masks/{index}.png": archives.png(np.ones((16, 20), np.uint8)),
+            },
+        )
+    run(tmp_path / "s", tmp_path / "o", classes=("a", "b"))
+    cfg = Config.fromfile(tmp_path / "o/dataset.py")
+    init_default_scope("mmseg")
+    from mmseg.registry import DATASETS
+
+    sample = DATASETS.build(cfg.val_dataloader.dataset)[0]
+    labels = sample["data_samples"].gt_sem_seg.data.numpy()[0]
+    assert sample["inputs"].shape == (4, 16, 20)
+    np.testing.assert_array_equal(labels == 255, np.isnan(pixels[0, ..., 0]))
+    np.testing.assert_array_equal(sample["inputs"][0].numpy(), labels != 255)
+
+
 def test_images_of_two_kinds_are_told(tmp_path: Path) -> None:
     scene(tmp_path / "s")
     three = archives.tif(np.ones((32, 48, 3), np.uint8))

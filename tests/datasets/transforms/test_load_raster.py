@@ -84,6 +84,32 @@ def test_a_mask_counts_where_the_fourth_band_is_read_too(tmp_path):
             load(path, bands=bands)
 
 
+@pytest.mark.parametrize("bands", [None, [1, 2], [1]])
+def test_one_dark_band_alone_is_data(tmp_path, bands):
+    path = tmp_path / "a.tif"
+    data = make_geotiff(path, size_px=(6, 6), bands=4, dtype="uint16", nodata=0)
+    with rasterio.open(path, "r+") as raster:
+        data[0] = 0
+        data[1, :2] = 0
+        raster.write(np.maximum(data[2:], 1), [3, 4])
+        raster.write(data[:2], [1, 2])
+    assert load(path, bands=bands)["img"][..., 0].max() == 0
+
+
+def test_declared_values_that_are_not_finite_are_kept_as_0(tmp_path):
+    path = tmp_path / "a.tif"
+    make_geotiff(path, size_px=(4, 4), dtype="float32", nodata=np.nan)
+    with rasterio.open(path, "r+") as raster:
+        pixels = raster.read()
+        pixels[:, 0, 0] = pixels[1, 2, 2] = np.nan
+        raster.write(pixels)
+    with pytest.raises(DataError, match="not finite"):
+        load(path)
+    np.testing.assert_array_equal(
+        load(path, nodata="keep")["img"], np.nan_to_num(pixels, nan=0).transpose(1, 2, 0)
+    )
+
+
 def test_values_that_are_not_finite_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     make_geotiff(path, size_px=(4, 4), dtype="float32")
