@@ -47,20 +47,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     prepare_process()
     from mmrs.apis.config_load import parse_cfg_options
     from mmrs.apis.export import export_onnx
+    from mmrs.apis.progress import progress_bar
 
     options = {} if args.opset is None else {"opset": args.opset}
-    exported = export_onnx(
-        args.config,
-        args.checkpoint,
-        args.out,
-        window=args.window,
-        stride=args.stride,
-        exporter=args.exporter,
-        check_sizes=sizes,
-        without_crf=args.without_crf,
-        cfg_options=parse_cfg_options(args.cfg_options),
-        **options,
-    )
+    with progress_bar("comparing with PyTorch") as update:
+        exported = export_onnx(
+            args.config,
+            args.checkpoint,
+            args.out,
+            window=args.window,
+            stride=args.stride,
+            exporter=args.exporter,
+            check_sizes=sizes,
+            without_crf=args.without_crf,
+            cfg_options=parse_cfg_options(args.cfg_options),
+            **options,
+            progress=update,
+        )
     print(exported.summary())
 
 

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
-from mmrs.apis.onnx_check import Difference, check_equal, default_check_sizes
+from mmrs.apis.onnx_check import Difference, Progress, check_equal, default_check_sizes
 from mmrs.apis.onnx_graph import DEFAULT_OPSET, EXPORTERS, Exporter, trace_graph
 from mmrs.apis.onnx_metadata import OnnxMetadata, seal
 from mmrs.apis.onnx_model import read_onnx_model
@@ -71,6 +71,7 @@ def export_onnx(
     check_sizes: Sequence[Size] | None = None,
     without_crf: bool = False,
     cfg_options: dict[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> ExportedModel:
     """Write a trained model as one ONNX file that scene prediction runs without PyTorch.
 
@@ -93,6 +94,7 @@ def export_onnx(
         without_crf: Export a network whose segmentor refines its result by a dense CRF; the file
             is without it.
         cfg_options: Keys of the config to override.
+        progress: Called after every input that was compared.
 
     Raises:
         ConfigError: An option has no meaning, or the model cannot be exported as it is.
@@ -127,7 +129,7 @@ def export_onnx(
         _write(content, temporary, out)
         # what is compared is the file itself, read as its users will read it
         exported = read_onnx_model(temporary, device="cpu")
-        differences = check_equal(model, exported, sizes=sizes, where=out)
+        differences = check_equal(model, exported, sizes=sizes, where=out, progress=progress)
     seconds = time.perf_counter() - start
     return ExportedModel(out, metadata, len(content), seconds, differences)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from mmrs.errors import ConfigError, OutputError
 TOLERANCE = 1e-4  # in probability: no class then changes that led by more than 2e-4
 
 Kind = Literal["noise", "fields"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Progress = Callable[[int, int], None]  # inputs done, inputs in all
 _BATCHES = (1, 3, 2)
 _CELL_PX = 11  # of a field
 
@@ -56,7 +58,12 @@ def default_check_sizes(window: Size) -> tuple[Size, ...]:
 
 
 def check_equal(
-    expected: WindowModel, found: WindowModel, *, sizes: Sequence[Size], where: str | Path
+    expected: WindowModel,
+    found: WindowModel,
+    *,
+    sizes: Sequence[Size],
+    where: str | Path,
+    progress: Progress | None = None,
 ) -> tuple[Difference, ...]:
     """Compare two models on noise and on smooth fields, in batches of 1, 2 and 3.
 
@@ -65,6 +72,7 @@ def check_equal(
         found: The exported one.
         sizes: (rows, columns) of the inputs.
         where: The file to name.
+        progress: Called after every input.
 
     Returns:
         The differences, each within `TOLERANCE`.
@@ -83,7 +91,7 @@ def check_equal(
     differences = []
     for index, size in enumerate(sizes):
         batch = _BATCHES[index % len(_BATCHES)]
-        for kind in ("noise", "fields"):
+        for kind in KINDS:
             pixels = sample_pixels(expected.contract, batch, size, kind, rng)
             try:
                 differences.append(_compare(expected, found, pixels, kind))
@@ -94,6 +102,8 @@ def check_equal(
                     where=where,
                     fix="name sizes that the model takes with --check-sizes",
                 ) from error
+            if progress is not None:
+                progress(len(differences), len(sizes) * len(KINDS))
     worst = max(differences, key=lambda difference: difference.largest)
     if worst.largest > TOLERANCE:
         raise OutputError(

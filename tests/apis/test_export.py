@@ -329,7 +329,12 @@ def test_the_newer_exporter_gives_the_same(picture: Trained, tmp_path: Path) -> 
 
 def test_exporting_twice_gives_the_same_bytes(picture: Trained, tmp_path: Path) -> None:
     again = tmp_path / "again.onnx"
-    export_onnx(picture.config, picture.checkpoint, again, check_sizes=[(9, 9)])
+    seen: list[tuple[int, int]] = []
+    export_onnx(
+        picture.config, picture.checkpoint, again, check_sizes=[(9, 9)],
+        progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen == [(1, 2), (2, 2)]
     assert again.read_bytes() == picture.onnx.read_bytes()
     # nothing of this machine: no stack traces, no folders
     assert str(Path(__file__).parents[2]).encode() not in picture.onnx.read_bytes()
