@@ -110,9 +110,9 @@ def flush(written: Path, target: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(
-        f".{target.stem[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}"
-    )
+    # names end at 255 bytes, and a letter can take four
+    stem = os.fsencode(target.stem[:60])[:160].decode(errors="ignore")
+    return target.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}")
 
 
 def _rename(temporary: Path, target: Path) -> None:

@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 from mmrs.geo.atomic import atomic_path
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.palette import NODATA_LABEL, check_palette, colour_table
-from mmrs.geo.raster_output import (
-    RasterLayout,
-    RasterOptions,
-    RasterOutput,
-    check_suffix,
-    raster_output,
-)
+from mmrs.geo.raster_options import RasterLayout, RasterOptions
+from mmrs.geo.raster_output import RasterOutput, check_suffix, raster_output
 
 
 class ClassMapWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -68,16 +69,17 @@ def write_error(
         error: The cause.
         needed: Bytes that were to be written, as far as one knows.
     """
-    told = [str(error)]
-    number = getattr(error, "errno", None)
-    fix = "choose a place that can be written"
-    if isinstance(error, OSError):
-        told = [str(error.strerror)]
-    if not isinstance(error, OSError) or number in _FULL:
-        fix = "free space on the disk"
-        free = free_bytes(target)
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        # of GDAL, whose errors have no number, or one of its own
+        told, is_full = [str(error).replace("\n", " ")], True
+    else:
+        told, is_full = [os.strerror(number)], number in _FULL
+    if is_full:
         if needed is not None:
             told.append(f"{needed:,} bytes more needed")
+        free = free_bytes(target)
         if free is not None:
             told.append(f"{free:,} bytes free")
+    fix = "free space on the disk" if is_full else "choose a place that can be written"
     return OutputError(f"cannot be written ({', '.join(told)})", where=target, fix=fix)

@@ -15,7 +15,8 @@ from mmrs.geo.atomic import atomic_paths
 from mmrs.geo.class_map import class_map_output
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.palette import NODATA_LABEL
-from mmrs.geo.raster_output import RasterOptions, RasterOutput, check_suffix
+from mmrs.geo.raster_options import RasterOptions
+from mmrs.geo.raster_output import RasterOutput, check_suffix
 from mmrs.geo.row_spool import RowSpool
 from mmrs.geo.scene_rows import SceneRows
 from mmrs.geo.score_map import score_map_output

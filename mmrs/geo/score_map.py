@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmrs.geo.georeference import Georeference
-from mmrs.geo.raster_output import RasterLayout, RasterOptions, RasterOutput, raster_output
+from mmrs.geo.raster_options import RasterLayout, RasterOptions
+from mmrs.geo.raster_output import RasterOutput, raster_output
 from mmrs.geo.score_codes import ScoreCode
 
 

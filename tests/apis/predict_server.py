@@ -68,7 +68,7 @@ def make_slow(seconds: float) -> None:
         (raster_output.RasterOutput, "_write_line", "write"),
         (raster_output, "_close", "close"),
         (raster_output, "_add_overviews", "overviews"),
-        (raster_output, "_read_back", "read back"),
+        (raster_output, "read_back", "read back"),
     ):
         setattr(home, name, _told(getattr(home, name), place, seconds))
 
@@ -92,6 +92,9 @@ def predict(order: dict[str, Any]) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
     if order.get("slow"):
         make_slow(order["slow"])
+
+    # a shell's background job ignores it, and so would its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def main(_: Any) -> None:
         with end_on_sigterm():
