@@ -44,38 +44,38 @@ def kept_corners(
 
     Returns:
         (n + 1, W + 1): whether the corner above and left of each pixel stays; those on the
-        upper, the lower, the left and the right side of the strip do.
+        upper and the lower side of the strip do. For ``PolygonStream.push``, less the last row.
 
     Raises:
         ValueError: The tolerance is negative or not finite.
     """
     if not 0 <= tolerance_px < float("inf"):
         raise ValueError(f"tolerance must be >= 0, got {tolerance_px}")
-    kept = _fixed(labels, nodata if keep_outline else None)
+    kept = np.zeros((labels.shape[0] + 1, labels.shape[1] + 1), dtype=bool)
+    kept[[0, -1]] = True
     used = np.zeros(256, dtype=bool)
     used[labels] = True
     free = np.flatnonzero(~used)
     outside = nodata if keep_outline or not len(free) else int(free[0])
     if np.all(labels == outside):
         return kept
-    arcs = border_arcs(labels, kept, outside=outside)
+    arcs = border_arcs(labels, _fixed(labels, outside), outside=outside)
     stays = _simplified(arcs, tolerance_px**2)
     kept[arcs.rows[stays], arcs.cols[stays]] = True
     return kept
 
 
-def _fixed(labels: NDArray[np.uint8], nodata: int | None) -> NDArray[np.bool_]:
-    """Places where more than two regions meet, where nodata is, and those round the strip."""
+def _fixed(labels: NDArray[np.uint8], outside: int) -> NDArray[np.bool_]:
+    """Places where more than two regions meet, round what is outside, and round the strip."""
     beside = labels[:, 1:] != labels[:, :-1]
     below = labels[1:] != labels[:-1]
     sides = beside[1:].astype(np.uint8) + beside[:-1] + below[:, 1:] + below[:, :-1]
     fixed = np.ones((labels.shape[0] + 1, labels.shape[1] + 1), dtype=bool)
     fixed[1:-1, 1:-1] = sides > 2
-    if nodata is not None:
-        missing = labels == nodata
-        for rows in (slice(0, -1), slice(1, None)):
-            for cols in (slice(0, -1), slice(1, None)):
-                fixed[rows, cols] |= missing
+    missing = labels == outside
+    for rows in (slice(0, -1), slice(1, None)):
+        for cols in (slice(0, -1), slice(1, None)):
+            fixed[rows, cols] |= missing
     return fixed
 
 
