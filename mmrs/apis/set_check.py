@@ -16,10 +16,11 @@ from mmrs.apis.data_files import missing_files, no_files
 from mmrs.apis.findings import Finding
 from mmrs.apis.guarded_pipeline import GuardedPipeline, check_of
 from mmrs.apis.image_check import BandSums
+from mmrs.apis.label_findings import LabelFindings
 from mmrs.apis.label_table import empty_table
 from mmrs.apis.pair_check import PairChecker, PairResult
 from mmrs.apis.raster_label_reader import is_windowed, rasters_of
-from mmrs.errors import ConfigError, DataError, LabelError, MmrsError
+from mmrs.errors import ConfigError, DataError, MmrsError
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class SetCheck:
             the first sample first.
         checker: Looks at one pair.
         table: The labels counted so far; None where the data set has none.
+        labels: What they tell together; likewise.
         kinds: Number of images of each kind.
         sums: Band sums of each kind of image.
         read: Number of pairs that were read.
@@ -66,15 +68,15 @@ class SetCheck:
         self.channels = expected_channels(cfg)
         self.transforms = list(getattr(getattr(dataset, "pipeline", None), "transforms", []))
         self.checker = PairChecker(dataset, self.transforms)
-        self.table = empty_table(key, dataset) if self.checker.reader.steps else None
+        steps = self.checker.reader.steps
+        self.table = empty_table(key, dataset) if steps else None
+        self.labels = None if self.table is None else LabelFindings(self.table, dataset, steps)
         self.pairs: list[dict] = []
         self.read = 0
         self.seen: list[SeenPair] = []
         self.sums: dict[str, BandSums] = {}
         self._kinds: dict[str, PairResult] = {}
         self.kinds: Counter[str] = Counter()
-        self._ids: dict[str, frozenset[int]] = {}
-        self._mapped: list[set[int]] = []
         self._with_place = 0
         self._without_place: list[str] = []
 
@@ -114,25 +116,18 @@ class SetCheck:
             known = self.sums.setdefault(result.image.kind, BandSums(len(result.decoded.sums.sums)))
             known.add(result.decoded.sums)
         label = result.label
-        if label is not None and label.counts and self.table is not None:
-            self.table.add_counts(label.counts)
-            self._ids[result.info["seg_map_path"]] = label.ids
-            for index, ids in enumerate(label.mapped):
-                if index == len(self._mapped):
-                    self._mapped.append(set())
-                self._mapped[index] |= ids
+        if label is not None and label.counts and self.labels is not None:
+            self.labels.add(result.info["seg_map_path"], label)
 
     def closing(self) -> Iterator[Finding]:
         """What the pairs show together; complete only once all are read."""
         yield from self._mixed_kinds()
-        if self.table is not None and self.table.files:
-            yield from self._encoding()
-            yield from self._zero_label()
-            yield from self._label_maps()
+        if self.labels is not None:
+            yield from self.labels.closing()
         yield from self._pipeline()
         yield from self._gaps_of_place()
-        if self.table is not None and self.read == len(self.pairs) and self.table.files:
-            yield from self._absent()
+        if self.labels is not None and self.read == len(self.pairs):
+            yield from self.labels.absent()
 
     def _mixed_kinds(self) -> Iterator[Finding]:
         if len(self.kinds) < 2:
@@ -186,97 +181,16 @@ class SetCheck:
         if self.channels is None or len(shape) != 3 or shape[0] == self.channels[0]:
             return
         number, key = self.channels
+        chosen = "dict(type='mmrs.LoadRaster', bands=[...])"
+        if is_windowed(self.dataset):  # which loads by itself
+            chosen = "bands=[...] of RasterSegDataset"
         error = ConfigError(
             f"it is for {number} channels, but {result.info['img_path']} "
             f"({result.image.kind}) gives {shape[0]}",
             where=key,
-            fix=f"set {key} for {shape[0]} channels, or choose {number} bands: "
-            "dict(type='mmrs.LoadRaster', bands=[...])",
+            fix=f"set {key} for {shape[0]} channels, or choose {number} bands: {chosen}",
         )
         yield Finding("bands", "error", error)
-
-    def _encoding(self) -> Iterator[Finding]:
-        """Masks of 0 and 255: 255 is ignored, so the class that they mark does not exist."""
-        table = self.table
-        ignored = {value for value, train in table.counts if train == table.ignore_index}
-        if 255 not in ignored or len(table.classes) < 2:
-            return
-        raw = {value for value, _ in table.counts}
-        name = table.classes[1]
-        fix = "map them: dict(type='mmrs.MapLabels', label_map={255: 1}) after LoadAnnotations"
-        if is_windowed(self.dataset):
-            fix = "map them: set label_map={255: 1} of the data set"
-        if not raw - {0, 255}:
-            error = LabelError(
-                f"the {table.files} label files read hold only "
-                f"{' and '.join(map(str, sorted(raw)))}, and 255 is ignored, so class 1 ({name}) "
-                "has no pixel",
-                where=f"{table.key} ({self.pairs[0]['seg_map_path']})",
-                fix=fix + (", and reduce_zero_label=False" if table.reduce_zero_label else ""),
-            )
-            yield Finding("encoding", "error", error)
-            return
-        with_255 = [path for path, ids in self._ids.items() if 255 in ids and ids <= {0, 255}]
-        with_1 = [path for path, ids in self._ids.items() if 1 in ids]
-        if len(table.classes) == 2 and with_255 and with_1 and 255 not in raw_of(with_1, self._ids):
-            error = LabelError(
-                f"it marks by 255 (as {len(with_255)} of {len(self._ids)} files do), which is "
-                f"ignored, where others mark {name} by 1, such as {with_1[0]}",
-                where=with_255[0],
-                fix=fix,
-            )
-            yield Finding("encoding", "warning", error)
-
-    def _zero_label(self) -> Iterator[Finding]:
-        """Ids 0 .. n-1 under ``reduce_zero_label``: class 0 is lost, the last is never seen."""
-        table = self.table
-        raw = {value for value, _ in table.counts if value not in (None, 255)}
-        count = len(table.classes)
-        if table.reduce_zero_label and raw and 0 in raw and max(raw) == count - 1 and count > 1:
-            lost = sum(n for (value, _), n in table.counts.items() if value == 0)
-            error = LabelError(
-                f"reduce_zero_label=True ignores id 0 ({lost} pixels) and moves the others down, "
-                f"but the files hold ids 0 to {count - 1} for {count} classes, so class "
-                f"{count - 1} ({table.classes[-1]}) has no pixel",
-                where=table.key,
-                fix="set reduce_zero_label=False, unless 0 means no data in these files",
-            )
-            yield Finding("zero label", "warning", error)
-
-    def _label_maps(self) -> Iterator[Finding]:
-        """A map that names ids as they are in the files, after they have been moved."""
-        maps = [s for s in self.checker.reader.steps if type(s).__name__ == "MapLabels"]
-        raw = {value for value, _ in self.table.counts}
-        for step, came in zip(maps, self._mapped, strict=False):
-            for old in step.label_map:
-                if old in raw and old not in came:
-                    why = (
-                        "reduce_zero_label=True has moved it before"
-                        if self.table.reduce_zero_label
-                        else "a step before has changed it"
-                    )
-                    error = LabelError(
-                        f"label_map names id {old}, which the files hold, but {why}: the map "
-                        "never meets it",
-                        where=f"{self.key}: mmrs.MapLabels",
-                        fix=f"name the id that it has by then, {old - 1}, or set "
-                        "reduce_zero_label=False and map all ids"
-                        if self.table.reduce_zero_label and old
-                        else "name the ids as they are at that step",
-                    )
-                    yield Finding("zero label", "error", error)
-                elif self.table.reduce_zero_label and {old, old + 1} <= raw and old:
-                    yield from self._map_off_by_one(step, old)
-
-    def _map_off_by_one(self, step: Any, old: int) -> Iterator[Finding]:
-        """The map meets an id, but another than the file's of that number."""
-        error = LabelError(
-            f"label_map comes after reduce_zero_label=True: its id {old} is id {old + 1} in the "
-            f"files, and becomes {step.label_map[old]}",
-            where=f"{self.key}: mmrs.MapLabels",
-            fix=f"write {old - 1} if the files' id {old} is meant",
-        )
-        yield Finding("zero label", "note", error)
 
     def _gaps_of_place(self) -> Iterator[Finding]:
         """Some images say where they lie, others of the same format do not."""
@@ -290,17 +204,6 @@ class SetCheck:
             )
             yield Finding("crs", "warning", error)
 
-    def _absent(self) -> Iterator[Finding]:
-        seen = {train for _, train in self.table.counts}
-        for index, name in enumerate(self.table.classes):
-            if index not in seen:
-                error = LabelError(
-                    f"class {index} ({name}) has no pixel in {self.table.files} label files",
-                    where=self.key,
-                    fix="its score will be absent; leave it out of the mean, or add data",
-                )
-                yield Finding("absent", "note", error)
-
 
 def _seen(result: PairResult) -> Iterator[SeenPair]:
     label = result.label
@@ -313,11 +216,6 @@ def _seen(result: PairResult) -> Iterator[SeenPair]:
             classes[train] += pixels
         info = result.info if window is None else {**result.info, "window": tuple(window)}
         yield SeenPair(info, classes, result.has_error and window is None)
-
-
-def raw_of(paths: list[str], ids: Mapping[str, frozenset[int]]) -> set[int]:
-    """Ids of some files together."""
-    return set().union(*(ids[path] for path in paths))
 
 
 def expected_channels(cfg: Config) -> tuple[int, str] | None:
