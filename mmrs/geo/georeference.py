@@ -55,7 +55,10 @@ def read_georeference(dataset: Any) -> Georeference:
     """What an open file of rasterio's says of where it lies."""
     gcps, gcps_crs = dataset.gcps
     transform = None if dataset.transform.is_identity else dataset.transform
-    return Georeference(dataset.crs, transform, tuple(gcps), gcps_crs, dataset.rpcs)
+    # some drivers name a CRS of points that they do not have
+    return Georeference(
+        dataset.crs, transform, tuple(gcps), gcps_crs if gcps else None, dataset.rpcs
+    )
 
 
 def with_projection_file(reference: Georeference, path: Path) -> Georeference:
