@@ -17,7 +17,7 @@ from mmrs.apis.predict_command import predict_file
 from mmrs.apis.scene_input import open_scene
 from mmrs.apis.test import test as evaluate
 from mmrs.apis.train import train
-from mmrs.errors import CheckpointError, ConfigError, DataError
+from mmrs.errors import CheckpointError, ConfigError, DataError, MmrsError
 from mmrs.geo.ground_sampling import GroundSampling
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import nearest_index, resampled_shape
@@ -218,24 +218,92 @@ def test_fine_tuning_from_three_bands_inflates_and_says_so(run, tmp_path: Path, 
     torch.testing.assert_close(found[:, 3], source[name].mean(dim=1) * 0.75)
 
 
-@pytest.mark.parametrize("tool", ["train", "test"])
-def test_opencv_never_casts_in_train_and_test(tmp_path: Path, tool: str) -> None:
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Tiles that OpenCV reads as they are, and a checkpoint of them."""
+    root = tmp_path_factory.mktemp("tiles")
     for split in ("train", "val"):
-        write_pairs(tmp_path, split, 2)
-    config = write_config(tmp_path)
-    checkpoint = tmp_path / "w" / "iter_1.pth"
-    if tool == "test":
-        train(config, work_dir=tmp_path / "w", cfg_options={"train_cfg.max_iters": 1,
-              "default_hooks.checkpoint.interval": 1})  # fmt: skip
-    from PIL import Image
+        write_pairs(root, split, 2)
+        for index in range(2):
+            (root / f"img/{split}/t{index}.png").unlink()
+            write_tile(root / f"img/{split}/t{index}.tif")
+    suffix = {
+        f"{split}_dataloader.dataset.img_suffix": ".tif" for split in ("train", "val", "test")
+    }
+    config = write_config(root, **{key.replace(".", "__"): value for key, value in suffix.items()})
+    train(config, work_dir=root / "w", cfg_options={"train_cfg.max_iters": 1,
+          "default_hooks.checkpoint.interval": 1})  # fmt: skip
+    return SimpleNamespace(root=root, config=config, checkpoint=root / "w" / "iter_1.pth")
 
-    for split in ("train", "val"):
-        Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / f"img/{split}/t1.png")
-    with pytest.raises(DataError, match=r"t1\.png: .*1 band of uint8"):
-        if tool == "train":
-            train(config, work_dir=tmp_path / "w2")
-        else:
-            evaluate(config, checkpoint, work_dir=tmp_path / "w2")
+
+def write_tile(path: Path, bands: int = 3, dtype: str = "uint8") -> None:
+    write_scene(path, bands=bands, dtype=dtype, names=(), size=(32, 32))
+
+
+def load_all_through_the_runner(
+    monkeypatch: pytest.MonkeyPatch, tool: str, config: Path, checkpoint: Path, work_dir: Path
+) -> None:
+    """Run a command without the look beforehand: training loads each sample, and takes no step."""
+    monkeypatch.setattr("mmrs.apis.train.check_data", lambda *args, **options: [])
+
+    def load_each(runner) -> None:
+        dataset = runner.train_loop.dataloader.dataset
+        assert len([dataset[index] for index in range(len(dataset))]) == 2
+
+    monkeypatch.setattr("mmengine.runner.Runner.train", load_each)
+    if tool == "train":
+        train(config, work_dir=work_dir)
+    else:
+        evaluate(config, checkpoint, work_dir=work_dir)
+
+
+KINDS = [(bands, dtype) for bands in (1, 3, 4, 12) for dtype in ("uint8", "uint16", "float32")]
+
+
+@pytest.mark.parametrize(
+    ("tool", "bands", "dtype"),
+    [("train", *kind) for kind in KINDS] + [("test", *kind) for kind in KINDS[::2]],
+)
+def test_opencv_never_casts_in_train_and_test(
+    tiles, monkeypatch: pytest.MonkeyPatch, tool: str, bands: int, dtype: str
+) -> None:
+    split = "train" if tool == "train" else "val"
+    odd = tiles.root / f"img/{split}/t1.tif"
+    write_tile(odd, bands, dtype)
+    arguments = (monkeypatch, tool, tiles.config, tiles.checkpoint, tiles.root / "w2")
+    try:
+        if (bands, dtype) == (3, "uint8"):
+            load_all_through_the_runner(*arguments)
+            return
+        found = f"{bands} band{'' if bands == 1 else 's'} of {dtype}"
+        with pytest.raises(DataError) as caught:
+            load_all_through_the_runner(*arguments)
+        told = str(caught.value)
+        assert told.startswith(f"{odd}: ") and found in told
+        # testing is looked at beforehand, training here by the Runner's own pipeline
+        assert tool == "test" or f"{found} found, 3 bands of uint8 expected" in told
+    finally:
+        write_tile(odd)
+
+
+@pytest.mark.parametrize(("bands", "dtype"), KINDS)
+def test_rasters_of_other_bands_or_types_are_refused_by_the_test_command(
+    run, tmp_path: Path, bands: int, dtype: str
+) -> None:
+    odd = write_scene(tmp_path / "odd.tif", bands=bands, dtype=dtype, names=())
+    config = raster_config(run.root, test_dataloader__dataset__images=str(odd))
+    if (bands, dtype) == (4, "uint16"):
+        assert 0 <= evaluate(config, run.checkpoint, work_dir=tmp_path / "w")["mIoU"] <= 100
+        return
+    with pytest.raises(MmrsError) as caught:
+        evaluate(config, run.checkpoint, work_dir=tmp_path / "w")
+    told = str(caught.value)
+    assert "\n" not in told
+    if bands == 4:
+        assert "trained on 4 bands of uint16" in told and f"4 bands of {dtype}" in told
+    else:
+        assert f"{odd} ({bands} band" in told and "4 channels" in told
+        assert "bands=[...] of RasterSegDataset" in told and "LoadRaster" not in told
 
 
 def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
