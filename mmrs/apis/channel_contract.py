@@ -187,9 +187,9 @@ def differences(trained: ChannelContract, found: ChannelContract) -> Sequence[tu
     known = trained.scaling_known and found.scaling_known
     if known and not _scalings_agree(trained.scaling, found.scaling):
         told.append((_scaled(trained.scaling), _scaled(found.scaling)))
-    for key in ("mean", "std"):
+    for key, unit in (("mean", trained.std), ("std", trained.std)):
         first, second = getattr(trained, key), getattr(found, key)
-        if not _numbers_agree(first, second):
+        if not _numbers_agree(first, second, unit):
             told.append((f"{key} {_listed(first)}", f"{key} {_listed(second)}"))
     return told
 
@@ -253,23 +253,33 @@ def _names_differ(first: ChannelContract, second: ChannelContract) -> bool:
     return declared and any(set(a) | set(b) <= words for words in (_COLOURS, _NUMBERS))
 
 
-def _numbers_agree(first: Sequence[float], second: Sequence[float]) -> bool:
+def _numbers_agree(first: Sequence[float], second: Sequence[float], unit: Sequence[float]) -> bool:
     # one number may stand for all bands
     if bool(first) != bool(second) or (
         len(first) != len(second) and 1 not in (len(first), len(second))
     ):
         return False
-    return bool(np.allclose(first, second, rtol=1e-4, atol=1e-6))
+    return not first or _near(first, second, unit or (1.0,))
 
 
 def _scalings_agree(first: BandScaling | None, second: BandScaling | None) -> bool:
     """Whether both do the same to the values, wherever their numbers come from."""
     if first is None or second is None:
         return first is second
-    return first.clip == second.clip and all(
-        len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-4, atol=1e-6))
-        for a, b in ((first.offset, second.offset), (first.divisor, second.divisor))
+    return (
+        (first.clip, len(first.divisor)) == (second.clip, len(second.divisor))
+        and _near(first.offset, second.offset, first.divisor)
+        and _near(first.divisor, second.divisor, first.divisor)
     )
+
+
+def _near(first: Sequence[float], second: Sequence[float], unit: Sequence[float]) -> bool:
+    """Whether numbers are one but for rounding, seen by what values are divided by.
+
+    No number is little by itself: backscatter and radiance have bands of 1e-6.
+    """
+    apart = np.abs(np.subtract(first, second))
+    return bool((apart <= 1e-3 * np.abs(np.asarray(unit, dtype=np.float64))).all())
 
 
 def _scaled(scaling: BandScaling | None) -> str:

@@ -19,6 +19,7 @@ from mmrs.apis.channel_contract import (
     META_KEY,
     ChannelContract,
     check_same_channels,
+    differences,
     gsd_warning,
     name_warning,
 )
@@ -103,6 +104,21 @@ def test_a_damaged_contract_is_told(value) -> None:
 def test_every_difference_is_refused_with_both_sides(change: dict, message: str) -> None:
     with pytest.raises(CheckpointError, match=rf"^a\.pth: trained on .*{message}.* Fix: mend it$"):
         check_same_channels(WHOLE, replace(WHOLE, **change), where="a.pth", fix="mend it")
+
+
+@pytest.mark.parametrize("factor", [1e-7, 1.0, 1e7])
+def test_numbers_are_compared_by_their_own_size(factor: float) -> None:
+    base = np.array([2.0, 3.0]) * factor
+    scaled = [BandScaling("meanstd", (0.0, 0.0), tuple(base * s), clip=False) for s in (1, 1.5)]
+    moved = BandScaling("meanstd", tuple(base), tuple(base), clip=False)
+    one = ChannelContract(2, scaling=scaled[0])
+    assert not differences(one, replace(one, scaling=replace(scaled[0], kind="minmax")))
+    assert differences(one, replace(one, scaling=scaled[1]))
+    assert differences(one, replace(one, scaling=moved))
+    far = ChannelContract(2, mean=(1e3 * factor, 2e3 * factor), std=tuple(base))
+    assert not differences(far, replace(far, mean=tuple(m + 1e-4 * factor for m in far.mean)))
+    assert differences(far, replace(far, mean=tuple(m + factor for m in far.mean)))
+    assert differences(far, replace(far, std=tuple(base * 1.01)))
 
 
 @pytest.mark.parametrize(
