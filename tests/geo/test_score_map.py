@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from mmrs.geo.georeference import allow_missing_georeference
+from mmrs.geo.score_codes import score_code
+from mmrs.geo.score_map import score_map_output
+
+CLASSES = ("water", "é 中")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_scores_say_what_they_are(tmp_path: Path, dtype: str) -> None:
+    code, path = score_code(dtype), tmp_path / "a.tif"
+    scores = np.random.default_rng(0).random((2, 20, 30), dtype=np.float32)
+    scores[:, 3:5] = np.nan
+    with score_map_output(
+        path, path, height=20, width=30, bands=CLASSES, code=code, classes=CLASSES
+    ) as output:
+        output.write_rows(code.encode(scores))
+    with allow_missing_georeference(), rasterio.open(path) as dataset:
+        assert dataset.descriptions == CLASSES
+        assert dataset.dtypes == (dtype, dtype)
+        assert str(dataset.nodata) == str(float(code.nodata))
+        assert dataset.scales == (code.scale,) * 2 and dataset.offsets == (0.0, 0.0)
+        assert json.loads(dataset.tags()["CLASS_NAMES"]) == list(CLASSES)
+        np.testing.assert_array_equal(dataset.read(), code.encode(scores))
+
+
+def test_one_band_needs_no_classes(tmp_path: Path) -> None:
+    path, code = tmp_path / "a.tif", score_code("uint8")
+    with score_map_output(path, path, height=2, width=3, bands=["entropy"], code=code) as output:
+        output.write_rows(np.zeros((1, 2, 3), dtype=np.uint8))
+    with allow_missing_georeference(), rasterio.open(path) as dataset:
+        assert dataset.descriptions == ("entropy",)
+        assert "CLASS_NAMES" not in dataset.tags()
