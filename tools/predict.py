@@ -140,6 +140,12 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="go on where a scene cannot be read; the exit status is then 1",
     )
+    group.add_argument(
+        "--launcher",
+        choices=("none", "pytorch"),
+        default="none",
+        help="pytorch: insist on torchrun's processes, which are noticed anyway",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             areas=args.areas,
         ),
         overlay=args.overlay,
+        launcher=args.launcher,
     )
 
 

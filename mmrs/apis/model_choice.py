@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mmrs.apis.augmented_model import AugmentedWindowModel, Symmetries
@@ -68,6 +69,17 @@ class ModelChoice:
                 where=meant[0],
                 fix="leave it out",
             )
+
+    def on_own_device(self) -> ModelChoice:
+        """The same, for one of several processes on a machine: a GPU of its own, in turn."""
+        if self.device not in (None, "cuda"):
+            return self
+        import torch  # which several processes need anyway
+
+        if not torch.cuda.is_available():
+            return self
+        number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        return replace(self, device=f"cuda:{number}")
 
     def load(self) -> WindowModel:
         """Load it.

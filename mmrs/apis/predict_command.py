@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,19 @@ from mmrs.apis.model_choice import ModelChoice
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.predict import SceneMap, predict_scene, predict_scenes
 from mmrs.apis.progress import progress_bar
+from mmrs.apis.rank_group import (
+    RankGroup,
+    is_one_of_several,
+    is_started_by_torchrun,
+    join_ranks,
+)
 from mmrs.apis.scene_list import Pair, expand_scenes, is_single
 from mmrs.apis.scene_outputs import check_outputs
+from mmrs.apis.scene_ranks import run_on_ranks
+from mmrs.apis.scene_resume import run_scenes
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.apis.window_protocol import Size, WindowModel
-from mmrs.errors import OutputError
+from mmrs.errors import EnvironmentError, OutputError
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.raster import Raster
 
@@ -44,6 +54,7 @@ def predict_command(
     skip_bad: bool = False,
     outputs: SceneOutputs | None = None,
     overlay: str | None = None,
+    launcher: str = "none",
 ) -> int:
     """Predict one scene or many, say what came of each and of all.
 
@@ -61,6 +72,8 @@ def predict_command(
         skip_bad: Likewise.
         outputs: Likewise.
         overlay: Of one scene: a picture to write too (``.png``). Of several: a folder for them.
+        launcher: ``pytorch``: this must be one of several processes. Where the variables of
+            ``torchrun`` are there, it is one of them anyway.
 
     Returns:
         Exit status: 0, or 1 where scenes were skipped.
@@ -70,16 +83,17 @@ def predict_command(
     """
     begin = time.monotonic()
     outputs = outputs or SceneOutputs()
-    model.check()
-    pairs = expand_scenes(image, out)
-    check_outputs(pairs, outputs)
-    single = is_single(image)
-    pictures = _pictures(pairs, overlay, None if single else out)
-    if single:
-        with rasterio.Env(), Raster(image):
-            pass
-    with end_on_sigterm():
-        loaded = model.load()
+    with end_on_sigterm(), _several_processes(launcher) as group:
+        quiet_but_first(group)
+        model.check()
+        pairs = expand_scenes(image, out)
+        check_outputs(pairs, outputs)
+        single = is_single(image)
+        pictures = _pictures(pairs, overlay, None if single else out)
+        if single:
+            with rasterio.Env(), Raster(image):
+                pass
+        loaded = (model if group is None else model.on_own_device()).load()
         with progress_bar("windows") as progress:
             maps = predict_scenes(
                 pairs,
@@ -93,8 +107,11 @@ def predict_command(
                 skip_bad=skip_bad,
                 outputs=outputs,
                 progress=progress,
+                run=run_scenes if group is None else partial(run_on_ranks, group),
             )
         _write_pictures(maps, pairs, pictures, loaded)
+    if group is not None and group.rank:
+        return 0  # the first process has all
     return _tell(maps, len(pairs), time.monotonic() - begin, resumed=resume)
 
 
@@ -156,6 +173,28 @@ def predict_file(
             resample=resample,
             progress=progress,
         )
+
+
+def quiet_but_first(group: RankGroup | None) -> None:
+    """Have one process of several say what all would."""
+    if group is not None and group.rank:
+        logging.getLogger("mmrs").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _several_processes(launcher: str) -> Iterator[RankGroup | None]:
+    """The other processes that this one works with, if there are any."""
+    if launcher != "none" and not is_started_by_torchrun():
+        raise EnvironmentError(
+            "this process was not started by torchrun",
+            where=f"--launcher {launcher}",
+            fix="torchrun --nproc_per_node=2 tools/predict.py ..., or leave it out",
+        )
+    if not is_one_of_several():
+        yield None
+        return
+    with join_ranks() as group:
+        yield group
 
 
 @contextmanager

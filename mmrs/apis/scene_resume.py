@@ -22,6 +22,7 @@ from mmrs.geo.publish import count_labels
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import ResampledRaster
 from mmrs.geo.row_spool import spool_path
+from mmrs.geo.spool_strips import remove_strips
 from mmrs.geo.windows import Window
 
 _PIECE_ROWS = 256
@@ -39,6 +40,8 @@ def run_scenes(
         MmrsError: As `SceneRun`, or what was left was made otherwise.
     """
     clean_up(scenes, settings)
+    # of several processes that were interrupted; this one begins where the first of them ended
+    remove_strips(scene.out for scene in scenes if isinstance(scene.out, Path))
     scenes, finished = list(scenes), {}
     if settings.resume:
         for index, scene in enumerate(scenes):
