@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from PIL import Image
+from rasterio.enums import ColorInterp
 
 from mmrs.apis.channel_config import loader_contract, read_contract, type_name
 from mmrs.apis.channel_contract import (
@@ -179,6 +180,8 @@ def check_image_file(path: str, expected: ChannelContract) -> None:
     except DataError:
         return  # not GDAL's: the loading step tells whether it is readable
     with raster:
+        if expected.bands == 3 and ColorInterp.palette in raster.dataset.colorinterp:
+            return  # the loading step gives the colours that it shows
         check_same_bands(
             expected,
             contract_of_raster(raster),

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmrs.apis.channel_findings import channel_findings
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
 from mmrs.apis.contact_sheet import write_contact_sheet
@@ -182,6 +183,10 @@ def _close(report: Report, by_split: Mapping[str, list[SetCheck]], cfg: Config) 
     """What all pairs tell together, and the folders."""
     for check in report.checks:
         report.findings += check.closing()
+    if not any(f.kind == "bands" and f.level == "error" for f in report.findings):
+        sets = {split: [check.dataset for check in checks] for split, checks in by_split.items()}
+        report.findings += channel_findings(cfg, sets)
+    for check in report.checks:
         if check.read < len(check.pairs):
             error = DataError(
                 f"{len(check.pairs) - check.read} of {len(check.pairs)} pairs were not read",

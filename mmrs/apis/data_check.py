@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.channel_findings import channel_findings
 from mmrs.apis.config_classes import leaf_datasets as leaf_configs
 from mmrs.apis.config_keys import accepted_parameters
 from mmrs.apis.config_types import resolve
@@ -51,6 +52,10 @@ def check_data(cfg: Config, splits: Sequence[str], *, seconds: float = 10.0) -> 
         seconds = max(0.0, seconds - (time.monotonic() - started))
         if table is not None:
             tables.append(table)
+    by_split: dict[str, list[Any]] = {}
+    for key, dataset in leaves:
+        by_split.setdefault(key.partition("_")[0], []).append(dataset)
+    raise_first(channel_findings(cfg, by_split))
     return tables
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmrs.apis.channel_check import check_image_file
+from mmrs.apis.channel_config import loader_contract
 from mmrs.apis.findings import Finding
 from mmrs.apis.image_check import Decoded, ImageFacts, decode_image, look_at_image
 from mmrs.apis.label_reader import WHOLE_PX, LabelFacts, LabelReader, reads_labels
@@ -128,10 +130,9 @@ class PairChecker:
             result.findings += self._refused(result.info)
 
     def _image_findings(self, path: str, facts: ImageFacts) -> list[Finding]:
-        """Tell what MMSegmentation's loader changes in silence."""
-        if getattr(self.loader, "color_type", "") != "color":
-            return []
-        if getattr(self.loader, "imdecode_backend", "") == "tifffile":
+        """Tell what MMSegmentation's loader changes in silence; training refuses the same."""
+        expected = loader_contract(self.loader)
+        if expected is None:
             return []
         fix = "load it by dict(type='mmrs.LoadRaster'), with one mean and std a band"
         if facts.dtype != "uint8":
@@ -149,6 +150,10 @@ class PairChecker:
                 where=path,
                 fix=fix,
             )
+            return [Finding("bands", "error", error)]
+        try:
+            check_image_file(path, expected)
+        except DataError as error:
             return [Finding("bands", "error", error)]
         return []
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from mmrs.apis.channel_findings import expected_channels
 from mmrs.apis.config_classes import no_classes
 from mmrs.apis.data_files import missing_files, no_files
 from mmrs.apis.findings import Finding
@@ -178,19 +179,22 @@ class SetCheck:
     def _channels(self, packed: Any, result: PairResult) -> Iterator[Finding]:
         inputs = packed.get("inputs") if isinstance(packed, Mapping) else None
         shape = getattr(inputs, "shape", ())
-        if self.channels is None or len(shape) != 3 or shape[0] == self.channels[0]:
-            return
-        number, key = self.channels
+        for number, key in self.channels:
+            if len(shape) == 3 and shape[0] != number:
+                yield self._other_channels(number, key, int(shape[0]), result)
+                return  # one mend serves all
+
+    def _other_channels(self, number: int, key: str, found: int, result: PairResult) -> Finding:
         chosen = "dict(type='mmrs.LoadRaster', bands=[...])"
         if is_windowed(self.dataset):  # which loads by itself
             chosen = "bands=[...] of RasterSegDataset"
         error = ConfigError(
             f"it is for {number} channels, but {result.info['img_path']} "
-            f"({result.image.kind}) gives {shape[0]}",
+            f"({result.image.kind}) gives {found}",
             where=key,
-            fix=f"set {key} for {shape[0]} channels, or choose {number} bands: {chosen}",
+            fix=f"set {key} for {found} channels, or choose {number} bands: {chosen}",
         )
-        yield Finding("bands", "error", error)
+        return Finding("bands", "error", error)
 
     def _gaps_of_place(self) -> Iterator[Finding]:
         """Some images say where they lie, others of the same format do not."""
@@ -216,23 +220,6 @@ def _seen(result: PairResult) -> Iterator[SeenPair]:
             classes[train] += pixels
         info = result.info if window is None else {**result.info, "window": tuple(window)}
         yield SeenPair(info, classes, result.has_error and window is None)
-
-
-def expected_channels(cfg: Config) -> tuple[int, str] | None:
-    """How many channels the model of a config takes, and the key that says so."""
-    model = cfg.get("model")
-    if not isinstance(model, Mapping):
-        return None
-    for key, settings in (
-        ("model.data_preprocessor", model.get("data_preprocessor")),
-        ("data_preprocessor", cfg.get("data_preprocessor")),
-    ):
-        mean = settings.get("mean") if isinstance(settings, Mapping) else None
-        if mean is not None and len(mean) > 1:
-            return len(mean), f"{key}.mean"
-    backbone = model.get("backbone")
-    number = backbone.get("in_channels") if isinstance(backbone, Mapping) else None
-    return (number, "model.backbone.in_channels") if isinstance(number, int) else None
 
 
 def _each_once(dataset: Any) -> Iterator[dict]:

@@ -157,6 +157,7 @@ def geo_set(
     load = {"type": "mmrs.LoadRaster", **({"nodata": "keep"} if keep else {})}
     changes = {
         "model.data_preprocessor.mean": [100.0] * bands,
+        "model.backbone.in_channels": bands,
         "model.data_preprocessor.std": [50.0] * bands,
         "model.data_preprocessor.bgr_to_rgb": False,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmrs.geo.palette_codec import Rgb
-from mmrs.geo.tile_files import png_can_hold
 
 _HEAD = '''\
 # Written by tools/prepare_dataset.py. Labels hold 0-{last}, 255 is ignored.
@@ -67,15 +66,12 @@ def config_block(
         bands: Of an image.
         dtype: Of an image.
     """
-    simple = image_suffix != ".tif" or (bands == 3 and dtype == "uint8")
-    load = (
-        'dict(type="LoadImageFromFile")'
-        if simple
-        else 'dict(type="mmrs.LoadRaster", nodata="keep")'
-    )
-    # pixels without data have the label 255
+    # as OpenCV reads it; else the bands of the file, whose gaps have the label 255
+    simple = (bands, dtype) == (3, "uint8")
+    load = 'dict(type="LoadImageFromFile")'
     channels = ""
-    if not png_can_hold(bands, dtype):
+    if not simple:
+        load = 'dict(type="mmrs.LoadRaster", nodata="keep")'
         # docs/channels.md
         channels = f",\n# in_channels={bands} and an mmrs.SegDataPreProcessor with {bands} means"
     crop = f'    dict(type="RandomCrop", crop_size=({tile}, {tile})),\n' if tile else ""
