@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     prepare_process("none", 0)
     from mmrs.apis import dataset_stats as api
+    from mmrs.apis import stats_report as report
     from mmrs.apis.config_load import parse_cfg_options
 
     if is_config:
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out:
         api.write_stats(found, args.out)
     if args.picture:
-        api.write_picture(found[0], args.picture)
+        report.write_picture(found[0], args.picture)
     if args.weights:
         api.write_weights(found[0], args.method, args.weights)
     return 0

@@ -16,7 +16,8 @@ from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from mmrs.engine.scene_exchange import SceneExchange
-from mmrs.engine.scene_stitcher import Scene, SceneStitcher, scene_window
+from mmrs.engine.scene_stitcher import Scene, SceneStitcher
+from mmrs.engine.scene_window import scene_window
 from mmrs.errors import ConfigError, DataError
 from mmrs.label_check import check_labels
 

@@ -213,7 +213,7 @@ def ignored_share(counted: int, ignored: int) -> str:
 
 
 def _map_stem(sample: Mapping[str, Any]) -> str:
-    """Of the image; of a window, with its columns and rows, as `scene_stitcher` reads them."""
+    """Of the image; of a window, with its columns and rows, as `scene_window` reads them."""
     stem = Path(sample["img_path"]).stem
     if sample.get("window") is None:
         return stem

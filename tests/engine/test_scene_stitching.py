@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmrs.engine import BoundaryMetric, SegMetric, scene_stitcher
-from mmrs.engine.scene_stitcher import scene_window, votes_by_depth, votes_by_scores
+from mmrs.engine.scene_stitcher import votes_by_depth, votes_by_scores
+from mmrs.engine.scene_window import scene_window
 from mmrs.engine.seg_metric import METRIC_NAMES
 from mmrs.errors import DataError
 from tests import oracles
