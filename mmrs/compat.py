@@ -396,10 +396,10 @@ def _explain_missing_module(error: BaseException) -> EnvironmentError | None:
         )
     if error.name in ("torch", "torchvision", "rasterio", "numpy", "scipy", "shapely", "rich"):
         return EnvironmentError(f"{top} is not installed", fix=f"pip install {top}")
-    if top in ("onnx", "onnxruntime", "onnxscript"):
+    if top in ("onnx", "onnx_ir", "onnxruntime", "onnxscript"):
         return EnvironmentError(
             f"{top} is not installed; exporting needs it",
-            fix="pip install onnx onnxruntime onnxscript",
+            fix="pip install onnx onnx-ir onnxruntime onnxscript",
         )
     if error.name == "cv2":
         return EnvironmentError("OpenCV is not installed", fix="pip install opencv-python-headless")

@@ -9,15 +9,18 @@ from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import onnx
+import onnx_ir as ir
 import torch
 import torch.nn.functional as F
 from mmseg.models import SegDataPreProcessor
 from mmseg.models.utils.wrappers import Upsample
+from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
 from mmrs.apis.onnx_model import INPUT, OUTPUT
 from mmrs.apis.window_model import SegmentorWindowModel
 from mmrs.errors import ConfigError
+from mmrs.ops import attention
 from mmrs.ops.adaptive_mean import adaptive_mean
 from mmrs.version import __version__
 
@@ -120,7 +123,7 @@ def trace_graph(
     example = torch.zeros(count, bands, height, width)
     export = _by_trace if exporter == "trace" else _by_dynamo
     try:
-        with torch.no_grad(), warnings.catch_warnings(), _exportable_operators():
+        with torch.no_grad(), warnings.catch_warnings(), _exportable_operators(exporter):
             # of deprecation, and of every branch that tracing fixes: the check afterwards tells
             warnings.simplefilter("ignore")
             proto = export(graph, example, opset)
@@ -148,7 +151,17 @@ def _by_trace(graph: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
         output_names=[OUTPUT],
         dynamic_axes={INPUT: AXES, OUTPUT: AXES},
     )
-    return onnx.load_model_from_string(buffer.getvalue())
+    return _share(onnx.load_model_from_string(buffer.getvalue()))
+
+
+def _share(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute once what tracing wrote down again and again: most of it sizes."""
+    model = ir.from_proto(proto)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True)(model)
+    passes.DeduplicateInitializersPass()(model)
+    passes.CommonSubexpressionEliminationPass()(model)
+    passes.RemoveUnusedNodesPass()(model)
+    return ir.to_proto(model)
 
 
 def _by_dynamo(graph: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
@@ -185,9 +198,10 @@ def _tidy(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextmanager
-def _exportable_operators() -> Iterator[None]:
-    """Replace what would fix a size: MMSegmentation's ``Upsample`` and adaptive pooling."""
-    pool, upsample = F.adaptive_avg_pool2d, Upsample.forward
+def _exportable_operators(exporter: Exporter) -> Iterator[None]:
+    """Replace what would fix a size, and what would compute the same sizes once a layer."""
+    pool, upsample, map_size = F.adaptive_avg_pool2d, Upsample.forward, attention.map_size
+    known: dict[tuple[int, ...], tuple[int, int, int]] = {}
 
     def pool_any_size(x: Tensor, output_size: Any) -> Tensor:
         pair = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
@@ -203,11 +217,18 @@ def _exportable_operators() -> Iterator[None]:
         size = [length * int(factor) for length in x.shape[-2:]]
         return F.interpolate(x, size, mode=self.mode, align_corners=self.align_corners)
 
+    def shared_map_size(x: Tensor) -> tuple[int, int, int]:
+        # maps of one size in the example have one stride: its sides were chosen for that
+        return known.setdefault(tuple(int(n) for n in map_size(x)), map_size(x))
+
     F.adaptive_avg_pool2d, Upsample.forward = pool_any_size, upsample_any_size
+    if exporter == "trace":  # the other knows by itself which sizes are equal
+        attention.map_size = shared_map_size
     try:
         yield
     finally:
         F.adaptive_avg_pool2d, Upsample.forward = pool, upsample
+        attention.map_size = map_size
 
 
 def _missing(wanted: int, have: Any) -> Any:

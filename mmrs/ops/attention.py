@@ -52,7 +52,8 @@ def window_attention(
             "query, key and value must have one shape, got "
             f"{tuple(query.shape)}, {tuple(key.shape)}, {tuple(value.shape)}"
         )
-    _b, c, h, w = query.shape
+    c = query.shape[1]
+    b, h, w = map_size(query)
     if c % num_heads:
         raise ValueError(f"channels must be a multiple of num_heads={num_heads}, got {c}")
     if layout not in ("contiguous", "grid"):
@@ -69,11 +70,22 @@ def window_attention(
         query, key, value = (F.pad(x, (0, pad_w, 0, pad_h)) for x in (query, key, value))
         bias = _padding_bias(h, w, pad_h, pad_w, window_size, layout, query)
 
-    q, k, v = (_to_windows(x, num_heads, window_size, layout) for x in (query, key, value))
+    grid = (b, num_heads, (h + pad_h) // window_size, (w + pad_w) // window_size)
+    q, k, v = (
+        _to_windows(x, grid, c // num_heads, window_size, layout) for x in (query, key, value)
+    )
     attend = _attend_eager if path == "eager" else _attend_sdpa
     out = attend(q, k, v, bias)  # (B, N, heads, L*L, C/heads)
-    out = _from_windows(out, h + pad_h, w + pad_w, window_size, layout)
+    out = _from_windows(out, grid, c // num_heads, window_size, layout)
     return out[..., :h, :w] if bias is not None else out
+
+
+def map_size(x: Tensor) -> tuple[int, int, int]:
+    """(B, H, W) of a map; apart, so that an exporter can take equal sizes for one.
+
+    A traced graph asks every tensor anew for its size, and computes the windows from it.
+    """
+    return x.shape[0], x.shape[2], x.shape[3]
 
 
 def attention_path(device: torch.device) -> Literal["eager", "sdpa"]:
@@ -96,10 +108,11 @@ def _attend_sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
-def _to_windows(x: Tensor, num_heads: int, size: int, layout: WindowLayout) -> Tensor:
-    b, c, h, w = x.shape
-    rows, cols = h // size, w // size
-    d = c // num_heads
+Grid = tuple[int, int, int, int]  # batch, heads, windows in a column, windows in a row
+
+
+def _to_windows(x: Tensor, grid: Grid, d: int, size: int, layout: WindowLayout) -> Tensor:
+    b, num_heads, rows, cols = grid
     if layout == "contiguous":
         x = x.view(b, num_heads, d, rows, size, cols, size)
         x = x.permute(0, 3, 5, 1, 4, 6, 2)
@@ -109,13 +122,12 @@ def _to_windows(x: Tensor, num_heads: int, size: int, layout: WindowLayout) -> T
     return x.reshape(b, rows * cols, num_heads, size * size, d)
 
 
-def _from_windows(x: Tensor, h: int, w: int, size: int, layout: WindowLayout) -> Tensor:
-    b, _, num_heads, _, d = x.shape
-    rows, cols = h // size, w // size
+def _from_windows(x: Tensor, grid: Grid, d: int, size: int, layout: WindowLayout) -> Tensor:
+    b, num_heads, rows, cols = grid
     x = x.view(b, rows, cols, num_heads, size, size, d)
     # to (B, heads, d, row axes, column axes)
     order = (0, 3, 6, 1, 4, 2, 5) if layout == "contiguous" else (0, 3, 6, 4, 1, 5, 2)
-    return x.permute(order).reshape(b, num_heads * d, h, w)
+    return x.permute(order).reshape(b, num_heads * d, rows * size, cols * size)
 
 
 def _padding_bias(
@@ -126,4 +138,5 @@ def _padding_bias(
     bias = F.pad(
         like.new_zeros((1, 1, h, w)), (0, pad_w, 0, pad_h), value=torch.finfo(like.dtype).min / 2
     )
-    return _to_windows(bias, 1, size, layout).transpose(-2, -1)
+    grid = (1, 1, (h + pad_h) // size, (w + pad_w) // size)
+    return _to_windows(bias, grid, 1, size, layout).transpose(-2, -1)

@@ -488,11 +488,11 @@ def test_an_unknown_preprocessor_is_refused(picture: Trained, tmp_path: Path) ->
 
 
 def test_without_onnx_the_mend_is_told() -> None:
-    for name in ("onnx", "onnxscript"):
+    for name in ("onnx", "onnx_ir", "onnxscript"):
         error = explain_import_error(ModuleNotFoundError(f"No module named {name!r}", name=name))
         assert str(error) == (
-            f"{name} is not installed; exporting needs it. Fix: pip install onnx onnxruntime "
-            "onnxscript"
+            f"{name} is not installed; exporting needs it. Fix: pip install onnx onnx-ir "
+            "onnxruntime onnxscript"
         )
 
 
