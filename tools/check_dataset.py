@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 try:
-    from mmrs.apis.cli import add_cfg_options, make_parser, run
+    from mmrs.apis.cli import UsageError, add_cfg_options, make_parser, run
 except ModuleNotFoundError as error:
     if error.name != "mmrs":
         raise
@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="threads; by default one a core, 8 at most")
     add_cfg_options(parser)
     args = parser.parse_args(argv)
+    if args.workers is not None and args.workers < 1:
+        raise UsageError(f"--workers must be >= 1, got {args.workers}")
 
     from mmrs.apis.environment import prepare_process
 

@@ -62,13 +62,14 @@ class LabelFindings:
         """Masks of 0 and 255: 255 is ignored, so the class that they mark does not exist."""
         table = self.table
         ignored = {value for value, train in table.counts if train == table.ignore_index}
-        if 255 not in ignored or len(table.classes) < 2:
+        if 255 not in ignored or len(table.classes) < 2 or self._names_255():
             return
         raw = {value for value, _ in table.counts}
         name = table.classes[1]
         fix = "map them: dict(type='mmrs.MapLabels', label_map={255: 1}) after LoadAnnotations"
         if is_windowed(self.dataset):
             fix = "map them: set label_map={255: 1} of the data set"
+        fix += "; if they mean no data, say so by {255: 255}"
         if not raw - {0, 255}:
             error = LabelError(
                 f"the {table.files} label files read hold only "
@@ -89,6 +90,11 @@ class LabelFindings:
                 fix=fix,
             )
             yield Finding("encoding", "warning", error)
+
+    def _names_255(self) -> bool:
+        """Whether the config itself says what 255 becomes."""
+        named = [getattr(step, "label_map", None) for step in (*self.steps, self.dataset)]
+        return any(isinstance(one, Mapping) and 255 in one for one in named)
 
     def _zero_label(self) -> Iterator[Finding]:
         """Ids 0 .. n-1 under ``reduce_zero_label``: class 0 is lost, the last is never seen."""

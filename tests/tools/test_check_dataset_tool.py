@@ -61,6 +61,11 @@ def test_seconds_bound_the_reading_and_what_is_left_is_told(data, capsys):
     assert "note: train_dataloader.dataset: " in out and "pairs were not read" in out
 
 
+def test_threads_are_counted_from_one(data, capsys):
+    assert run_tool("check_dataset", write_config(data), "--workers", "-1") == 2
+    assert "error: --workers must be >= 1, got -1" in capsys.readouterr().err
+
+
 def test_same_image_in_train_and_val_is_a_warning(data, capsys):
     same = (data / "img" / "train" / "t1.png").read_bytes()
     (data / "img" / "val" / "t2.png").write_bytes(same)
