@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrs.errors import DataError
 from mmrs.geo.atomic import atomic_path
+from mmrs.geo.vrt import is_vrt, safe_vrt
 from mmrs.geo.windows import Window
 
 
@@ -109,8 +112,8 @@ def fingerprint(paths: Sequence[str | Path], options: Any) -> str:
 
     Args:
         paths: Files; their sizes and times of change count, not their content, and so do those of
-            what lies beside them and changes how they are read: masks, nodata values and grids of
-            rasters, attributes and the CRS of a Shapefile.
+            what is read with them: masks, nodata values and grids beside a raster, attributes and
+            the CRS of a Shapefile, the rasters of a VRT.
         options: What JSON can hold; what else was set, or the version of the making.
     """
     told = []
@@ -130,4 +133,17 @@ def _with_sidecars(path: Path) -> list[Path]:
         world = (f"{suffix[:2]}{suffix[-1:]}w", f"{suffix}w", ".wld", ".hdr", ".aux.xml", ".aux")
         beside = [path.with_suffix(other) for other in world if len(other) > 2]
         beside += [path.with_name(path.name + other) for other in (".aux.xml", ".msk")]
-    return [path, *(other for other in beside if other != path and other.is_file())]
+    found = [path, *(other for other in beside if other != path and other.is_file())]
+    return found + [each for source in _sources(path) for each in _with_sidecars(source)]
+
+
+def _sources(path: Path) -> list[Path]:
+    """The rasters that a VRT names; none where it is something else, or is not opened anyway."""
+    try:
+        named = ElementTree.fromstring(safe_vrt(path)) if is_vrt(path) else None
+    except DataError:
+        return []
+    if named is None:
+        return []
+    files = {Path(each.text or "") for each in named.iter("SourceFilename")}
+    return sorted(file for file in files if file.is_file())

@@ -121,7 +121,9 @@ class Raster:
             MaskFlags.all_valid not in flag and not (alpha_is_data and MaskFlags.alpha in flag)
             for flag in flags
         )
-        self._mask_is_nodata = all(MaskFlags.nodata in flag for flag in flags)
+        # ERDAS and ENVI files may declare another value for each band (as text, for NaN is not NaN)
+        one_value = len({str(value) for value in dataset.nodatavals}) == 1
+        self._mask_is_nodata = one_value and all(MaskFlags.nodata in flag for flag in flags)
         self.has_invalid = self._is_float or self._has_mask
 
     def __enter__(self) -> Raster:

@@ -15,6 +15,7 @@ from mmrs.geo.frequency_index import (
     fingerprint,
 )
 from mmrs.geo.windows import Window
+from tests.geo.test_raster import write_tiff
 
 SAMPLES = [
     (0, Window(0, 0, 2, 3), np.array([[0, 0, 1], [255, 255, 0]], np.uint8)),
@@ -102,3 +103,19 @@ def test_another_name_where_a_file_beside_it_changes_how_it_is_read(
         names.add(fingerprint([path], []))
     (tmp_path / "other.txt").write_text("nothing to do with it")
     assert len(names) == 3 and fingerprint([path], []) in names
+
+
+def test_another_name_where_a_raster_of_a_vrt_changes(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", np.ones((4, 4, 1), np.uint8))
+    vrt = tmp_path / "a.vrt"
+    vrt.write_text(
+        '<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1">'
+        '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    names = {fingerprint([vrt], [])}
+    os.utime(tmp_path / "a.tif", ns=(1, 2))
+    names.add(fingerprint([vrt], []))
+    vrt.write_text(vrt.read_text().replace("a.tif", "/etc/hostname"))
+    names.add(fingerprint([vrt], []))
+    assert len(names) == 3

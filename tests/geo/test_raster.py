@@ -269,3 +269,22 @@ def test_what_is_not_finite_is_no_data_to_training_and_to_prediction(tmp_path, v
         expected[1, 2] = False
         assert np.array_equal(raster.read_valid(), expected)
         assert np.array_equal(raster.read_with_valid()[1], expected)
+
+
+@pytest.mark.parametrize("bands", [None, [1], [2, 1]])
+def test_bands_with_nodata_values_of_their_own(tmp_path: Path, bands: list[int] | None) -> None:
+    pixels = np.ones((6, 5, 2), dtype=np.int16)
+    pixels[:2] = -1, -2
+    pixels[3, 3] = -2, -1  # each is the other's, and data
+    path = tmp_path / "a.img"
+    size = {"height": 6, "width": 5, "count": 2, "dtype": "int16"}
+    with rasterio.open(path, "w", driver="HFA", transform=ROTATED, **size) as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+    band = '<PAMRasterBand band="{0}"><NoDataValue>-{0}</NoDataValue></PAMRasterBand>'
+    path.with_name("a.img.aux.xml").write_text(
+        f"<PAMDataset>{band.format(1)}{band.format(2)}</PAMDataset>"
+    )
+    expected = np.repeat([False, True], [2, 4])[:, None].repeat(5, axis=1)
+    with Raster(path, bands=bands) as raster:
+        np.testing.assert_array_equal(raster.read_with_valid()[1], expected)
+        np.testing.assert_array_equal(raster.read_valid(), expected)
