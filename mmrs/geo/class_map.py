@@ -15,7 +15,7 @@ from mmrs.geo.atomic import atomic_path
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.palette import NODATA_LABEL, check_palette, colour_table
 from mmrs.geo.raster_options import RasterLayout, RasterOptions
-from mmrs.geo.raster_output import RasterOutput, check_suffix, raster_output
+from mmrs.geo.raster_output import RasterOutput, check_suffix, raster_output, remove_companions
 
 
 class ClassMapWriter:
@@ -78,9 +78,8 @@ def write_class_map(
     """
     path = Path(path)
     check_suffix(path, "a class map")
-    with (
-        atomic_path(path) as temporary,
-        class_map_output(
+    with atomic_path(path) as temporary:
+        with class_map_output(
             temporary,
             path,
             height=height,
@@ -89,9 +88,9 @@ def write_class_map(
             palette=palette,
             georeference=georeference,
             options=options,
-        ) as output,
-    ):
-        yield ClassMapWriter(output, width)
+        ) as output:
+            yield ClassMapWriter(output, width)
+        remove_companions(path)
 
 
 @contextmanager

@@ -72,7 +72,8 @@ def write_error(
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         # of GDAL, whose errors have no number, or one of its own
-        told, is_full = [str(error).replace("\n", " ")], True
+        cause = getattr(error, "__cause__", None) or error  # rasterio's own says "see above"
+        told, is_full = [" ".join(str(cause).split())], True
     else:
         told, is_full = [os.strerror(number)], number in _FULL
     if is_full:

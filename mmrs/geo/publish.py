@@ -16,7 +16,7 @@ from mmrs.geo.class_map import class_map_output
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster_options import RasterOptions
-from mmrs.geo.raster_output import RasterOutput, check_suffix
+from mmrs.geo.raster_output import RasterOutput, check_suffix, remove_companions
 from mmrs.geo.row_spool import RowSpool
 from mmrs.geo.scene_rows import SceneRows
 from mmrs.geo.score_map import score_map_output
@@ -111,6 +111,8 @@ def publish(
                         sink(rows)
         if finish is not None:
             finish()
+        for path in targets.paths:
+            remove_companions(path)
     return counts
 
 

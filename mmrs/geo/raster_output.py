@@ -51,6 +51,7 @@ __all__ = [
     "RasterOutput",
     "check_suffix",
     "raster_output",
+    "remove_companions",
 ]
 
 SUFFIXES = (".tif", ".tiff")
@@ -179,6 +180,15 @@ def check_suffix(path: Path, what: str) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{what} is a GeoTIFF", where=path, fix="end its name in .tif")
+
+
+def remove_companions(target: Path) -> None:
+    """Remove what GDAL kept of the file that ``target`` replaces: its statistics, overviews, mask.
+
+    They would be read as the new file's, the ``.aux.xml`` even for its place on Earth.
+    """
+    for suffix in (".aux.xml", ".ovr", ".msk"):
+        Path(f"{target}{suffix}").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -74,9 +74,10 @@ def read_back(
                 raise ValueError("an overview is missing")
             layout = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
             is_same = facts(dataset) == described and _band_checksums(dataset) == list(checksums)
+            is_deflate = dataset.profile.get("compress") == "deflate"
             for level in (None, *range(len(overviews))):
-                _check_tiles(dataset, written, level)
-        for level in range(len(overviews)):
+                _check_tiles(dataset, written, level, inflate=is_deflate and level is not None)
+        for level in () if is_deflate else range(len(overviews)):
             with (
                 allow_missing_georeference(),
                 rasterio.open(written, overview_level=level) as dataset,
@@ -100,12 +101,12 @@ def _band_checksums(dataset: Any) -> list[int]:
     return found
 
 
-def _check_tiles(dataset: Any, written: Path, level: int | None) -> None:
+def _check_tiles(dataset: Any, written: Path, level: int | None, *, inflate: bool) -> None:
     """Raise where a tile is missing, or ends behind the file: GDAL reads both without a word.
 
-    Decoders stop where a tile is full, which may be before its last bytes.
+    Decoders stop where a tile is full, which may be before its last bytes: ``inflate`` goes on to
+    the checksum that follows.
     """
-    is_deflate = dataset.profile.get("compress") == "deflate" and level is not None
     size = written.stat().st_size
     with written.open("rb") as file:
         for name, band in _tiles(dataset, level):
@@ -114,7 +115,7 @@ def _check_tiles(dataset: Any, written: Path, level: int | None) -> None:
             if not begin or not length or int(begin) + int(length) > size:
                 where = "" if level is None else f" of overview {level}"
                 raise ValueError(f"tile {name}{where}, band {band} is not whole")
-            if is_deflate:
+            if inflate:
                 file.seek(int(begin))
                 zlib.decompress(file.read(int(length)))
 

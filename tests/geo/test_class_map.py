@@ -175,6 +175,16 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path, labels: np.ndarray, me
             writer.write_rows(labels)
 
 
+def test_the_place_that_gdal_kept_of_an_old_map_is_not_the_new_ones(tmp_path: Path) -> None:
+    path = tmp_path / "map.tif"
+    Path(f"{path}.aux.xml").write_text(
+        "<PAMDataset><GeoTransform>1, 2, 0, 3, 0, -2</GeoTransform></PAMDataset>"
+    )
+    write(path, random_labels(10, 10), georeference=Georeference(CRS.from_epsg(32633), ROTATED))
+    with Raster(path) as raster:
+        assert raster.georeference.transform.almost_equals(ROTATED, 1e-9)
+
+
 def test_names_that_are_no_geotiff_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"map\.png: a class map is a GeoTIFF"):
         write(tmp_path / "map.png", random_labels(2, 2))

@@ -103,6 +103,28 @@ def test_every_file_holds_the_rows_to_the_last_step(tmp_path: Path, form: str, d
     np.testing.assert_array_equal(np.concatenate([piece.labels for piece in seen]), rows.labels)
 
 
+def test_what_gdal_kept_of_the_old_files_goes_with_them_and_not_before(tmp_path: Path) -> None:
+    targets = all_targets(tmp_path)
+    companions = [
+        Path(f"{path}{suffix}") for path in targets.paths for suffix in (".aux.xml", ".ovr", ".msk")
+    ]
+    with open_spool(tmp_path) as spool:
+        fill(spool, scene())
+        for path in companions:
+            path.write_text("of the old file")
+
+        def fail() -> None:
+            raise RuntimeError("boom")
+
+        with pytest.raises(RuntimeError, match="boom"):
+            run(spool, targets, finish=fail)
+        assert all(path.exists() for path in companions)
+        run(spool, targets)
+    assert not any(path.exists() for path in companions)
+    with rasterio.open(targets.class_map) as dataset:
+        assert dataset.files == [str(targets.class_map)]
+
+
 @pytest.mark.parametrize("where", ["sink", "finish"])
 def test_an_error_of_those_who_take_rows_leaves_every_old_file(tmp_path: Path, where: str) -> None:
     def fail(*_) -> None:
