@@ -58,6 +58,9 @@ def _add_windows(group: argparse._ArgumentGroup) -> None:
         help="how windows are mixed where they overlap",
     )
     group.add_argument(
+        "--crf", action="store_true", help="sharpen borders by a dense CRF over the blended scores"
+    )
+    group.add_argument(
         "--resample",
         action="store_true",
         help="read images at the pixel size that the model was trained at",
@@ -154,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser_of_predict().parse_intermixed_args(argv)
 
     # only now: --help and a mistyped option need no model
+    from mmrs.apis.crf_settings import CRFSettings
     from mmrs.apis.model_choice import ModelChoice
     from mmrs.apis.predict_command import predict_command
     from mmrs.apis.scene_settings import SceneOutputs
@@ -179,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         resample=args.resample,
         resume=args.resume,
         skip_bad=args.skip_bad,
+        crf=CRFSettings() if args.crf else None,
         outputs=SceneOutputs(
             format=args.format,
             compress=args.compress,

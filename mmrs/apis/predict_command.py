@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +12,8 @@ from typing import Any
 
 import rasterio
 
+from mmrs.apis.crf_settings import CRFSettings
+from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.model_choice import ModelChoice
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.predict import SceneMap, predict_scene, predict_scenes
@@ -36,7 +35,6 @@ from mmrs.geo.blending import BlendKind
 from mmrs.geo.raster import Raster
 
 EXIT_SKIPPED = 1
-EXIT_TERMINATED = 143  # as a shell has it: 128 + SIGTERM
 
 
 def predict_command(
@@ -52,6 +50,7 @@ def predict_command(
     resample: bool = False,
     resume: bool = False,
     skip_bad: bool = False,
+    crf: CRFSettings | None = None,
     outputs: SceneOutputs | None = None,
     overlay: str | None = None,
     launcher: str = "none",
@@ -70,6 +69,7 @@ def predict_command(
         resample: Likewise.
         resume: Likewise.
         skip_bad: Likewise.
+        crf: Likewise.
         outputs: Likewise.
         overlay: Of one scene: a picture to write too (``.png``). Of several: a folder for them.
         launcher: ``pytorch``: this must be one of several processes. Where the variables of
@@ -83,7 +83,7 @@ def predict_command(
     """
     begin = time.monotonic()
     outputs = outputs or SceneOutputs()
-    with end_on_sigterm(), _several_processes(launcher) as group:
+    with end_on_signals(), _several_processes(launcher) as group:
         quiet_but_first(group)
         model.check()
         pairs = expand_scenes(image, out)
@@ -105,6 +105,7 @@ def predict_command(
                 resample=resample,
                 resume=resume,
                 skip_bad=skip_bad,
+                crf=crf,
                 outputs=outputs,
                 progress=progress,
                 run=run_scenes if group is None else partial(run_on_ranks, group),
@@ -195,25 +196,6 @@ def _several_processes(launcher: str) -> Iterator[RankGroup | None]:
         return
     with join_ranks() as group:
         yield group
-
-
-@contextmanager
-def end_on_sigterm() -> Iterator[None]:
-    """Have SIGTERM end the block as Ctrl-C does: files are closed, rows kept; status 143."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may ask for signals
-        return
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one is enough
-        print("terminated", file=sys.stderr)
-        sys.exit(EXIT_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _stride(

@@ -19,11 +19,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import mmrs.apis.end_on_signals
 import mmrs.apis.predict
 import mmrs.geo.raster_output as raster_output
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.cli import run
-from mmrs.apis.predict_command import end_on_sigterm
+from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.scene_settings import SceneOutputs
 
 OUTPUTS = SceneOutputs(confidence=True)
@@ -58,7 +59,7 @@ def tell(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-def make_slow(seconds: float) -> None:
+def make_slow(seconds: float, places: list[str] | None) -> None:
     """Have this process tell where it is before and after it does something, and wait there."""
     for home, name, place in (
         (os, "replace", "rename"),
@@ -70,7 +71,8 @@ def make_slow(seconds: float) -> None:
         (raster_output, "_add_overviews", "overviews"),
         (raster_output, "read_back", "read back"),
     ):
-        setattr(home, name, _told(getattr(home, name), place, seconds))
+        if places is None or place in places:
+            setattr(home, name, _told(getattr(home, name), place, seconds))
 
 
 def _told(function: Any, place: str, seconds: float) -> Any:
@@ -90,14 +92,16 @@ def predict(order: dict[str, Any]) -> int:
     if order.get("limit") is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
+    if order.get("grace"):
+        mmrs.apis.end_on_signals.GRACE_SECONDS = order["grace"]
     if order.get("slow"):
-        make_slow(order["slow"])
+        make_slow(order["slow"], order.get("slow_at"))
 
     # a shell's background job ignores it, and so would its children
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def main(_: Any) -> None:
-        with end_on_sigterm():
+        with end_on_signals():
             mmrs.apis.predict.predict_scenes(
                 order["pairs"],
                 SharpModel(order.get("pause", 0.0)),

@@ -21,8 +21,9 @@ import torch.distributed
 
 from mmrs.apis import rank_group
 from mmrs.apis.cli import run
+from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.predict import predict_scenes
-from mmrs.apis.predict_command import end_on_sigterm, quiet_but_first
+from mmrs.apis.predict_command import quiet_but_first
 from mmrs.apis.scene_ranks import run_on_ranks
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import DataError
@@ -59,7 +60,7 @@ def predict(order: dict[str, Any], rank: int) -> int:
         for name, value in order.get("seconds", {}).items():
             setattr(rank_group, name, value)
         model = TroubledModel(order.get("trouble", {}).get(str(rank)), order.get("after", 3))
-        with end_on_sigterm(), rank_group.join_ranks() as group:
+        with end_on_signals(), rank_group.join_ranks() as group:
             quiet_but_first(group)
             written = predict_scenes(
                 order["pairs"],

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,8 @@ def test_kills_leave_old_or_new_files_and_a_resume_changes_no_pixel(
                     break
             time.sleep(rng.random() * SLOW_SECONDS)
         if not isinstance(moment, int):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(pid, signal.SIGKILL)
             server.wait()
         num_new = check_old_or_new(out, old, new, str(moment))
         kind = "in a place" if number % 2 == 0 else "at a time"
@@ -230,6 +232,23 @@ def test_signals_end_the_run_with_their_status_and_keep_rows(
     assert "rows are kept; --resume goes on from there" in told
     assert {"terminated", "interrupted"} & set(told.splitlines())
     assert "Traceback" not in told
+    check_resumed(server, scenes, out)
+
+
+def test_a_signal_does_not_wait_for_files_that_take_long(
+    server: Server, scenes: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    old = write_old(out, scenes / "whole")
+    # the files are being written, each step of it slow
+    pid = server.start(pairs_into(scenes, out), slow=0.3, slow_at=["write", "close"], grace=0.5)
+    while server.next_place() != "end of write":
+        pass
+    begin = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    assert server.wait() == 143
+    assert time.monotonic() - begin < 2
+    check_old_or_new(out, old, contents(scenes / "whole"), "writing")
     check_resumed(server, scenes, out)
 
 
