@@ -215,6 +215,7 @@ DISTRIBUTION = {
     "mmseg": "onedl-mmsegmentation",
     "mmpretrain": "onedl-mmpretrain",
     "PIL": "pillow",
+    "onnx_ir": "onnx-ir",
     "yaml": "pyyaml",
 }
 # comes with mmcv, see the comment in pyproject.toml
