@@ -139,7 +139,7 @@ def look_at_image(path: str, *, what: str = "an image") -> ImageFacts:
                 palette=ColorInterp.palette in colours,
                 georeference=raster.georeference,
                 has_invalid=raster.has_invalid,
-                keeps_place=raster.dataset.driver in ("GTiff", "COG", "HFA", "JP2OpenJPEG"),
+                keeps_place=raster.dataset.driver in ("GTiff", "COG", "HFA", "JP2OpenJPEG", "VRT"),
             )
     except DataError as error:
         facts = _pillow_facts(path)

@@ -21,7 +21,8 @@ from mmrs.geo.georeference import allow_missing_georeference
 # those that need a server, or other files than their own, are left out
 DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "WEBP", "HFA", "ENVI")
 _COMPANIONS = (".ovr", ".OVR", ".msk", ".MSK", ".aux", ".AUX")
-_COMPANION_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"EHFA_HEADER_TAG")
+_HFA = b"EHFA_HEADER_TAG"
+_COMPANION_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", _HFA)
 _MAX_DEPTH = 4  # overviews of overviews
 
 
@@ -60,7 +61,10 @@ def _check(dataset: Any, path: Path, image: Path, depth: int) -> None:
         )
     for companion in _companions(path):
         with companion.open("rb") as file:
-            is_plain = file.read(16).startswith(_COMPANION_MAGIC)
+            head = file.read(16)
+        if companion.suffix.lower() == ".aux" and not head.startswith(_HFA):
+            continue  # GDAL looks first, and so passes over other programs' files of that name
+        is_plain = head.startswith(_COMPANION_MAGIC)
         if not is_plain or depth > _MAX_DEPTH:
             raise DataError(
                 f"GDAL would read {companion.name} as its overviews or mask, which is no GeoTIFF",

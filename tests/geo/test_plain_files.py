@@ -117,3 +117,10 @@ def test_a_mask_beside_a_file_counts_as_ever(image: Path) -> None:
     assert Path(f"{image}.msk").is_file()
     with rasterio.Env(), Raster(image) as raster:
         np.testing.assert_array_equal(raster.read_valid(), mask > 0)
+
+
+def test_other_programs_files_are_passed_over(image: Path) -> None:
+    for name in ("a.aux", "a.tif.aux", "a.txt"):
+        image.with_name(name).write_text("\\relax")
+    with rasterio.Env(), Raster(image) as raster:
+        assert raster.count == 3

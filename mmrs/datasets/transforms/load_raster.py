@@ -63,7 +63,7 @@ class LoadRaster(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Fill ``img`` (H, W, bands) float32, ``img_shape`` and ``ori_shape``."""
         path = results["img_path"]
-        # a VRT could name any other file, or a server: Raster opens none
+        # rasterio alone would follow a VRT to any other file, or a server; Raster does not
         with Raster(path) as raster, warnings.catch_warnings():
             warnings.simplefilter("ignore", NodataShadowWarning)  # nodata decides: as it should
             with gdal_errors(raster.path, "it cannot be read"):
