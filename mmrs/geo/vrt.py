@@ -106,6 +106,8 @@ _MAGIC = (
 # GDAL asks some drivers before those of these formats, and they look for their mark anywhere
 _MARKS = (b"<VRTDataset", b"<GDALTileIndexDataset", b"<GDAL_WMS", b"<WMS_")
 _SERVER = re.compile(r"^(/vsi|[A-Za-z][A-Za-z0-9_+.-]*:)")
+# a code, or WKT: GDAL takes the name of a file or a server for one too
+_CRS = re.compile(r"\s*((EPSG|ESRI|OGC|IAU_\d+):[A-Za-z0-9_]+|[A-Za-z0-9_]+\s*\[.*)?\s*", re.DOTALL)
 _FIX = "make a GeoTIFF of a VRT that you trust: gdal_translate {name} {stem}.tif"
 
 
@@ -146,6 +148,8 @@ class _Checker:
             for metadata in element.findall("Metadata"):
                 if metadata.get("domain", "") not in _DOMAINS:
                     element.remove(metadata)
+        self._check_crs([element.text for element in root.iter("SRS")])
+        self._check_crs([element.get("Projection") for element in root.iter("GCPList")])
         for element in root.iter("SourceFilename"):
             element.text = self._source(element, folder, depth)
             element.attrib = {"relativeToVRT": "0"}
@@ -168,6 +172,11 @@ class _Checker:
         if root.tag != "VRTDataset":
             raise self._refused(f"{path.name} is a <{root.tag}>, not a <VRTDataset>")
         return root
+
+    def _check_crs(self, texts: list[str | None]) -> None:
+        for text in texts:
+            if text is not None and not _CRS.fullmatch(text):
+                raise self._refused(f"its CRS {text.strip()[:200]!r} is neither a code nor WKT")
 
     def _source(self, element: ET.Element, folder: Path, depth: int) -> str:
         name = (element.text or "").strip()

@@ -154,6 +154,15 @@ def test_a_nested_vrt_is_held_to_the_same_rule(scene: Path) -> None:
     assert_refused(write_vrt(scene.with_name("outer.vrt"), "inner.vrt"), "lies outside")
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32633", " EPSG:32633\n", None, ""])
+def test_codes_and_wkt_are_taken_as_a_crs(scene: Path, crs: str | None) -> None:
+    text = rasterio.crs.CRS.from_epsg(32633).to_wkt() if crs is None else crs
+    path = write_vrt(scene.with_name("a.vrt"), "a.tif", top=f"<SRS>{text}</SRS>")
+    with rasterio.Env(), Raster(path) as raster:
+        found = raster.georeference.crs
+    assert found is None if crs == "" else found.to_epsg() == 32633
+
+
 def test_a_link_to_a_vrt_means_the_folder_of_the_vrt(scene: Path) -> None:
     write_vrt(scene.with_suffix(".vrt"), "a.tif")
     link = scene.parent.parent / "link.vrt"
@@ -174,6 +183,10 @@ def test_a_link_to_a_vrt_means_the_folder_of_the_vrt(scene: Path) -> None:
         ({"top": "<GDALWarpOptions/>"}, "<GDALWarpOptions> in <VRTDataset>"),
         ({"top": "<PansharpeningOptions/>"}, "<PansharpeningOptions> in"),
         ({"top": "<SRS><SourceFilename>/x</SourceFilename></SRS>"}, "<SourceFilename> in <SRS>"),
+        ({"top": "<SRS>/etc/hostname</SRS>"}, "CRS '/etc/hostname' is neither a code nor WKT"),
+        ({"top": "<SRS>http://127.0.0.1:9/</SRS>"}, "CRS 'http://127.0.0.1:9/' is neither"),
+        ({"top": "<SRS>IGNF:/x</SRS>"}, "CRS 'IGNF:/x' is neither"),
+        ({"top": '<GCPList Projection="/vsicurl/x"></GCPList>'}, "CRS '/vsicurl/x' is neither"),
         ({"kind": "KernelFilteredSource"}, "<KernelFilteredSource> in"),
         ({"kind": "ArraySource"}, "<ArraySource> in"),
         ({"in_source": "<OpenOptions><OOI key='X'>1</OOI></OpenOptions>"}, "<OpenOptions> in"),
