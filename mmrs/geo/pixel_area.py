@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
+from rasterio.errors import RasterioError
 from rasterio.warp import transform as transform_points
 
 from mmrs.geo.georeference import to_coordinates
@@ -17,6 +19,7 @@ from mmrs.geo.ground_sampling import ground_sampling
 _WGS84_E2 = 6.694379990141317e-3  # first eccentricity, squared
 _WGS84_POLAR_AXIS_M = 6_356_752.314245179
 _PIECES = 16  # that a row's sides are cut into: they need be no parallels of latitude
+_ROUNDING = 1e-9  # of a degree
 # UTM is true to a thousandth; polar and web maps are off by percents and more
 _TRUE_WITHIN = 0.01
 
@@ -43,7 +46,7 @@ class PixelAreas:
         self.middle_m2 = float(self.of_rows(height // 2, 1)[0])
 
     def of_rows(self, first: int, count: int) -> NDArray[np.float64]:
-        """Mean area of the pixels of rows, (count,); 0 for rows that lie off the Earth.
+        """Mean area of the pixels of rows, (count,); 0 for rows that reach beyond the Earth.
 
         Args:
             first: The first row.
@@ -58,8 +61,14 @@ class PixelAreas:
         if self._crs.to_epsg() == 4326:
             lon, lat = xs, ys
         else:
-            found = transform_points(self._crs, CRS.from_epsg(4326), xs.ravel(), ys.ravel())[:2]
-            lon, lat = (np.asarray(values).reshape(xs.shape) for values in found)
+            try:
+                found = transform_points(self._crs, CRS.from_epsg(4326), xs.ravel(), ys.ravel())
+            except (RasterioError, CPLE_BaseError):  # some place is on no Earth
+                if count == 1:
+                    return np.zeros(1)
+                return np.concatenate([self.of_rows(first + i, 1) for i in range(count)])
+            lon, lat = (np.asarray(values).reshape(xs.shape) for values in found[:2])
+            lon[~np.isfinite(lon)] = lat[~np.isfinite(lat)] = np.nan  # of an inf, sines warn
         return self._between(lon, lat)
 
     def _between(self, lon: Any, lat: Any) -> NDArray[np.float64]:
@@ -73,7 +82,8 @@ class PixelAreas:
         across = (shift[:, 1:] + east[:-1]) * (zone[1:, :-1] - zone[:-1, 1:])
         across -= (shift[:, :-1] - east[:-1]) * (zone[1:, 1:] - zone[:-1, :-1])
         areas = np.abs(across.sum(axis=1) / 2) / self._width
-        return np.where(np.isfinite(areas), areas, 0.0)
+        on_earth = (np.abs(lat) <= 90 + _ROUNDING).all(axis=1)
+        return np.where(np.isfinite(areas) & on_earth[1:] & on_earth[:-1], areas, 0.0)
 
 
 def pixel_areas(

@@ -90,5 +90,6 @@ class VectorReport:
             (self.dropped_regions, self.dropped_px, "dropped"),
         ):
             if count:
-                told.append(f"{count} small regions ({pixels} px) {what}")
+                regions = "small region" if count == 1 else "small regions"
+                told.append(f"{count} {regions} ({pixels} px) {what}")
         return "; ".join(told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,35 +11,11 @@ from numpy.typing import NDArray
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.polygon_batch import PolygonBatch, joined
 from mmrs.geo.region_corners import region_corners
+from mmrs.geo.region_sums import RegionSums, sums_of_runs
 from mmrs.geo.rings import CornerGrid, polygons_of
-from mmrs.geo.runs import find_runs, join, stretches
+from mmrs.geo.runs import Runs, find_runs, join, stretches
 
 CHUNK_PX = 1 << 21  # rows are worked on in chunks of about so many pixels
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What is added up over the pixels of regions, one number for each region."""
-
-    pixels: NDArray[np.float64]  # whole numbers, exact below 2**53
-    square_metres: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-
-    def grouped(self, groups: NDArray[np.int64], count: int) -> _Sums:
-        def add(values: NDArray[np.float64]) -> NDArray[Any]:
-            return np.bincount(groups, weights=values, minlength=count)
-
-        return _Sums(add(self.pixels), add(self.square_metres), add(self.confidence))
-
-    def chosen(self, which: NDArray[Any]) -> _Sums:
-        return _Sums(self.pixels[which], self.square_metres[which], self.confidence[which])
-
-    def before(self, other: _Sums) -> _Sums:
-        return _Sums(
-            np.concatenate([self.pixels, other.pixels]),
-            np.concatenate([self.square_metres, other.square_metres]),
-            np.concatenate([self.confidence, other.confidence]),
-        )
 
 
 class PolygonStream:
@@ -87,7 +62,8 @@ class PolygonStream:
         self._row = np.full(width, nodata, dtype=np.uint8)
         self._region_of_pixel = np.full(width, -1, dtype=np.int32)  # -1: no data
         self._labels = np.empty(0, dtype=np.uint8)
-        self._sums = _Sums(*(np.empty(0) for _ in range(3)))
+        self._sums = RegionSums.nothing()
+        self._begins = np.empty(0, dtype=np.int64)  # first pixel of each open region
         self._corners: list[list[NDArray[np.int64]]] = []
         self._with_confidence: bool | None = None
         self._with_areas: bool | None = None
@@ -111,7 +87,7 @@ class PolygonStream:
                 polygons, (n, width + 1); all where it is left out. See ``mmrs.geo.simplify``.
 
         Returns:
-            The polygons that no later row can touch.
+            The polygons that no later row can touch, by their last row and their first pixel.
 
         Raises:
             ValueError: A shape or type does not fit, or ``finish`` was called before.
@@ -192,14 +168,17 @@ class PolygonStream:
             junctions=self._junctions,
             kept=kept,
         )
-        sums = self._sums.before(_sums_of(runs, labels.shape, confidence, row_area_m2))
+        sums = self._sums.before(sums_of_runs(runs, labels.shape, confidence, row_area_m2))
         sums = sums.grouped(root, total)
         held = labels[-1] != self._nodata
         open_roots = np.unique(root[ids[-1][held]])
         is_root = root == np.arange(total)
         closed = is_root & (all_labels != self._nodata)
         closed[open_roots] = False
+        begins, last_rows = self._extents(root, runs)
         closed_roots = np.flatnonzero(closed)
+        # an order that does not depend on the pieces that the rows come in
+        closed_roots = closed_roots[np.lexsort((begins[closed_roots], last_rows[closed_roots]))]
         # numbers of regions: the closed ones from 0 up, the open ones below
         number = np.zeros(total, dtype=np.int64)
         number[closed_roots] = np.arange(len(closed_roots))
@@ -208,13 +187,24 @@ class PolygonStream:
         polygons = self._close(region, corner_ids, corners, len(closed_roots))
         self._keep_open(region, corner_ids, corners, len(open_roots))
 
-        self._labels = all_labels[open_roots]
+        self._labels, self._begins = all_labels[open_roots], begins[open_roots]
         self._sums = sums.chosen(open_roots)
         self._region_of_pixel = np.where(held, -1 - region[ids[-1]], -1).astype(np.int32)
         self._row = labels[-1].copy()
         self.rows += len(labels)
         self.open_regions = len(open_roots)
         return self._batch(all_labels[closed_roots], polygons, sums.chosen(closed_roots))
+
+    def _extents(
+        self, root: NDArray[np.int64], runs: Runs
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First pixel and last row of the regions, at the index of their roots."""
+        known = len(self._begins)
+        begins = np.concatenate([self._begins, runs.starts + self.rows * self.width])
+        np.minimum.at(begins, root[:known], self._begins)  # new runs come after all these
+        last_rows = np.full(len(root), self.rows - 1)
+        last_rows[root[known:]] = self.rows + runs.starts // self.width  # the last one counts
+        return begins, last_rows
 
     def _touching(
         self, ids: NDArray[np.int32], labels: NDArray[np.uint8]
@@ -279,7 +269,7 @@ class PolygonStream:
         self._corners = kept
 
     def _batch(
-        self, labels: NDArray[np.uint8], polygons: NDArray[Any], sums: _Sums
+        self, labels: NDArray[np.uint8], polygons: NDArray[Any], sums: RegionSums
     ) -> PolygonBatch:
         return PolygonBatch(
             labels,
@@ -288,18 +278,3 @@ class PolygonStream:
             sums.square_metres if self._with_areas else None,
             sums.confidence / sums.pixels if self._with_confidence else None,
         )
-
-
-def _sums_of(
-    runs: Any,
-    shape: tuple[int, ...],
-    confidence: NDArray[np.floating] | None,
-    row_area_m2: NDArray[np.float64] | None,
-) -> _Sums:
-    pixels = runs.lengths.astype(np.float64)
-    square_metres = total = np.zeros(len(pixels))
-    if row_area_m2 is not None:
-        square_metres = pixels * row_area_m2[runs.starts // shape[1]]
-    if confidence is not None:
-        total = np.add.reduceat(confidence.reshape(-1), runs.starts, dtype=np.float64)
-    return _Sums(pixels, square_metres, total)
