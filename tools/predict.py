@@ -120,11 +120,19 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         choices=("gpkg", "geojson", "parquet"),
         help="polygons with class, area and mean confidence, NAME.gpkg, ...",
     )
-    group.add_argument(
+    areas = group.add_mutually_exclusive_group()
+    areas.add_argument(
         "--min-area-m2", type=float, default=0.0, metavar="M2", help="leave smaller polygons out"
     )
-    group.add_argument(
-        "--simplify-m", type=float, default=0.0, metavar="M", help="how far borders may move"
+    areas.add_argument(
+        "--min-area-px", type=float, default=0.0, metavar="PX", help="the same in pixels"
+    )
+    borders = group.add_mutually_exclusive_group()
+    borders.add_argument(
+        "--simplify-m", type=float, default=0.0, metavar="M", help="simplify shared borders by this"
+    )
+    borders.add_argument(
+        "--simplify-px", type=float, default=0.0, metavar="PX", help="the same in pixels"
     )
     group.add_argument("--areas", action="store_true", help="area of each class, NAME_areas.csv")
     group.add_argument(
@@ -194,7 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             score_dtype=args.score_dtype,
             vectors=None if args.vectors is None else f".{args.vectors}",
             min_area_m2=args.min_area_m2,
+            min_area_px=args.min_area_px,
             simplify_m=args.simplify_m,
+            simplify_px=args.simplify_px,
             areas=args.areas,
         ),
         overlay=args.overlay,

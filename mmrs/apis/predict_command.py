@@ -248,7 +248,11 @@ def _tell(maps: list[SceneMap], planned: int, seconds: float, *, resumed: bool) 
         print(written.summary())
     skipped = planned - len(maps)
     megapixels = sum(sum(written.pixels) + written.nodata_pixels for written in maps) / 1e6
-    words = [f"{len(maps)} scenes", f"{megapixels:.1f} Mpx", f"{seconds:.1f} s"]
+    words = [
+        f"{len(maps)} scene{'' if len(maps) == 1 else 's'}",
+        f"{megapixels:.1f} Mpx",
+        f"{seconds:.1f} s",
+    ]
     if not resumed:  # else some were there before
         words.append(f"{megapixels / max(seconds, 1e-9):.2f} Mpx/s")
     if skipped:

@@ -50,11 +50,13 @@ class RankGroup:
         rank: As given.
         size: As given.
         progress: Shown by the first process: what all have done, and all there is.
+        planned: All there is, as far as one knows before the others have told.
     """
 
     def __init__(self, store: Any, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
         self.progress: Progress | None = None
+        self.planned = 0
         self._store = store
         self._mine = (0, 0)
         self._error: str | None = None
@@ -262,7 +264,8 @@ class RankGroup:
             seen for rank, (seen, _) in list(self._seen.items()) if rank != self.rank and seen
         ]
         numbers = [self._mine, *((int(a), int(b)) for _, a, b in (seen.split() for seen in others))]
-        self.progress(sum(a for a, _ in numbers), sum(b for _, b in numbers))
+        total = max(self.planned, sum(b for _, b in numbers))
+        self.progress(sum(a for a, _ in numbers), total)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:

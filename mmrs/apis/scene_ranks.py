@@ -61,6 +61,12 @@ def run_on_ranks(
     # rows of another grid, or that need their neighbours, are not put together from strips
     cut = not settings.resample and settings.crf is None
     strips = share_scenes(scenes, finished, group.size, cut=cut)
+    if not settings.resume:
+        group.planned = sum(
+            len(replace(scene, rows=strip.rows).needed)
+            for scene, of_scene in zip(scenes, strips, strict=True)
+            for strip in of_scene
+        )
     return RankRun(group, scenes, strips, model, settings).run(finished)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,8 @@ from mmrs.apis.scene_writer import open_spool
 from mmrs.apis.window_protocol import WindowModel
 from mmrs.geo.row_spool import RowSpool, spool_path
 from mmrs.geo.spool_strips import strip_target
+
+logger = logging.getLogger(__name__)
 
 
 class StripWriter:
@@ -31,6 +34,7 @@ class StripWriter:
     """
 
     def __init__(self, scene: Scene, strip: Strip, model: WindowModel, settings: Settings) -> None:
+        self._out = scene.out
         self._spool = open_strip(scene, strip, model, settings)
         self.job = SceneJob(
             scene.rows,
@@ -44,7 +48,13 @@ class StripWriter:
 
     def close(self) -> None:
         """Let go of the rows, which stay for a resume."""
+        kept, height = self._spool.rows, self._spool.height
         self._spool.close()
+        if kept:
+            logger.warning(
+                "%s: %d of the %d rows of this process are kept; --resume goes on from there",
+                self._out, kept, height,
+            )  # fmt: skip
 
     def discard(self) -> None:
         """Let go of the rows, and forget them."""
