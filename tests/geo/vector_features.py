@@ -30,7 +30,7 @@ def read(path: Path) -> tuple[dict, np.ndarray, dict[str, np.ndarray]]:
 
         table = pq.read_table(path)
         columns = {n: np.array(table[n].to_pylist()) for n in table.column_names if n != "geom"}
-        wkb = np.array(table["geom"].to_pylist() + [b""], dtype=object)[:-1]
+        wkb = np.array([*table["geom"].to_pylist(), b""], dtype=object)[:-1]
         return {}, shapely.from_wkb(wkb), columns
     meta, _, wkb, values = pyogrio.raw.read(path)
     return meta, shapely.from_wkb(wkb), dict(zip(meta["fields"], values, strict=True))
