@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mmrs.apis.exif import exif_turn, turned
 from mmrs.apis.overlay import EMPTY, FAINT, INK, PAPER, draw_legend, legend_lines, mix, to_rgb
 from mmrs.apis.overlay import font as font_of
 from mmrs.apis.set_check import SetCheck
@@ -103,6 +104,8 @@ def _choose(checks: Sequence[SetCheck], rows: int) -> list[tuple[SetCheck, dict,
 def _draw_pair(check: SetCheck, info: dict, alarm: bool) -> _Row:
     window = Window(*info["window"]) if "window" in info else None
     picture = _thumbnail(info["img_path"], window)
+    if check.checker.reads_by_opencv:
+        picture = turned(picture, exif_turn(info["img_path"]))
     split = check.key.partition("_dataloader")[0]
     caption = f"{split}  ·  {Path(info['img_path']).name}"
     if window is not None:

@@ -36,7 +36,7 @@ def missing_files(key: str, dataset: Any, *, labels: bool) -> list[DataError]:
                 continue
             folder, file = os.path.split(path)
             if folder not in listings:
-                listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+                listings[folder] = _files_in(folder)
             if file not in listings[folder]:
                 missing[path] = None
     more = f" (and {len(missing) - 1} more of {len(dataset)} samples)" if len(missing) > 1 else ""
@@ -48,6 +48,14 @@ def missing_files(key: str, dataset: Any, *, labels: bool) -> list[DataError]:
         )
         for index, path in enumerate(missing)
     ]
+
+
+def _files_in(folder: str) -> set[str]:
+    """Names of its files: no folders, and no links that lead nowhere."""
+    if not os.path.isdir(folder):
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_file()}
 
 
 def _missing_pair_fix(path: str, listing: set[str], dataset: Any, key: str) -> str:

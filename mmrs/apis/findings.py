@@ -18,6 +18,7 @@ KINDS = {
     "orphan": "labels without an image, images that are not read",
     "size": "label and image differ in size",
     "bands": "bands or types that the config does not fit",
+    "turned": "pictures that are turned when they are read",
     "grid": "CRS or grid of label and image differ",
     "crs": "CRS missing",
     "nodata": "pixels without data that count as data",

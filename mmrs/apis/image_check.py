@@ -175,6 +175,8 @@ def decode_image(path: str, facts: ImageFacts, labels: NDArray | None, ignore: i
     if labels is not None and labels.shape != (facts.height, facts.width):
         labels = None
     with Raster(path) as raster:
+        if (facts.height, facts.width) != (raster.height, raster.width):
+            labels = None  # turned by its EXIF: labels lie on what a viewer shows
         found.sums = BandSums(raster.count)
         for window in _windows(raster):
             pixels, valid, undeclared = raster.read_with_valid(window)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmrs.apis.channel_check import check_image_file
 from mmrs.apis.channel_config import loader_contract
+from mmrs.apis.exif import exif_turn
 from mmrs.apis.findings import Finding
 from mmrs.apis.image_check import Decoded, ImageFacts, decode_image, look_at_image
 from mmrs.apis.label_reader import WHOLE_PX, LabelFacts, LabelReader, reads_labels
@@ -61,6 +62,7 @@ class PairChecker:
             self.reads_labels = reads_labels(transforms)
         self.loader = next((step for step in transforms if _loads_images(step)), None)
         self.drops_gaps = is_windowed(dataset)
+        self.reads_by_opencv = loader_contract(self.loader) is not None
 
     def check(self, info: dict, *, whole: bool) -> PairResult:
         """Look at one sample; nothing is raised for what is wrong with it.
@@ -81,6 +83,7 @@ class PairChecker:
             result.findings.append(Finding("unreadable", "error", error))
         else:
             result.findings += self._image_findings(image, result.image)
+            self._turn(result, image)
         if has_label:
             self._check_label(result, label, whole)
         if whole and result.image is not None:
@@ -88,6 +91,24 @@ class PairChecker:
         if result.label is not None:
             result.label.labels = None
         return result
+
+    def _turn(self, result: PairResult, path: str) -> None:
+        """EXIF may say that a picture is to be turned; OpenCV does so, GDAL does not."""
+        turn = exif_turn(path)
+        if turn == 1 or result.image is None:
+            return
+        if self.reads_by_opencv and turn >= 5:
+            height, width = result.image.height, result.image.width
+            result.image = replace(result.image, height=width, width=height)
+        done = "turns it so" if self.reads_by_opencv else "does not"
+        error = DataError(
+            f"its EXIF says that it is to be turned (orientation {turn}), and "
+            f"{type(self.loader).__name__} {done}; its label may have been drawn either way",
+            where=path,
+            fix="look at the overlay; save it turned, without EXIF (mogrify -auto-orient), or as "
+            "it is stored (exiftool -Orientation= FILE), as the label lies",
+        )
+        result.findings.append(Finding("turned", "warning", error))
 
     def _check_label(self, result: PairResult, path: str, whole: bool) -> None:
         if isinstance(self.reader, RasterLabelReader):  # has compared sizes and grids itself

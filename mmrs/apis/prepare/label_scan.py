@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmrs.apis.exif import exif_turn
+from mmrs.apis.prepare.converter import shorten
 from mmrs.apis.prepare.label_files import check_colour_type, read_colour_table, tell_colours
 from mmrs.apis.prepare.opened import check_block
 from mmrs.apis.prepare.options import Options
@@ -37,6 +39,7 @@ class LabelScan:
         with_1: The first file that marks by 1.
         with_255: The first file that marks by 255 alone.
         has_both: Whether a file holds 1 and 255.
+        turned: Images that their EXIF says to turn.
         image_suffix: Format that can hold the images.
         num_bands: Of the images.
         dtype: Of the images.
@@ -49,6 +52,7 @@ class LabelScan:
     with_1: str = ""
     with_255: str = ""
     has_both: bool = False
+    turned: list[str] = field(default_factory=list)
     coloured_file: str = ""
     first_label: str = ""
     image_suffix: str = ".png"
@@ -64,7 +68,11 @@ class LabelScan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        return tuple(
+        turned = [
+            f"{len(self.turned)} images are turned as their EXIF says, for labels are drawn on "
+            f"what viewers show ({shorten(self.turned)})"
+        ]
+        return tuple(turned if self.turned else ()) + tuple(
             f"{files} label files declare {value} as nodata: ignored (--label-map {value}:ID, or "
             "gdal_edit.py -unsetnodata, makes it count)"
             for value, files in self.nodata.items()
@@ -162,6 +170,8 @@ def _look(pair: Pair, scan: LabelScan, options: Options, scratch: Path) -> tuple
         if read_colour_table(image) is not None:
             count = 3
         kind = (count, image.dtype)
+        if image.georeference.transform is None and exif_turn(path) > 1:
+            scan.turned.append(pair.image.name)
     if pair.label is not None:
         scan.first_label = scan.first_label or pair.label.where
         with fetch(pair.label, scratch) as path, _opened(path, pair.label) as label:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrs.apis.exif import exif_turn, turned
 from mmrs.apis.prepare.files import file_sha256
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, PolygonLabels
 from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
@@ -41,6 +42,7 @@ class OpenImage:
         self._files: list[tuple[str, SourceFile, Path]] = []
         self._scratch = scratch
         self.undeclared = 0
+        self._turned: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
 
     def __enter__(self) -> OpenImage:
         with ExitStack() as stack:
@@ -60,6 +62,11 @@ class OpenImage:
                 self.extra.append(extra)
             self._stack = stack.pop_all()
         self.height, self.width = self.raster.height, self.raster.width
+        # labels are drawn on what viewers show
+        placed = self.raster.georeference.transform is not None
+        self.turn = 1 if placed else exif_turn(self.path)
+        if self.turn >= 5:
+            self.height, self.width = self.width, self.height
         self.count = (self.raster.count if self._table is None else 3) + len(self.extra)
         self.dtype = str(np.result_type(self.raster.dtype, *(extra.dtype for extra in self.extra)))
         self.georeference: Georeference = self.raster.georeference
@@ -92,7 +99,7 @@ class OpenImage:
             window: The window.
             own: Its rows and columns in which values that are not finite count.
         """
-        pixels, valid, undeclared = self.raster.read_with_valid(window)
+        pixels, valid, undeclared = self._read(window)
         if undeclared:
             told = self.raster.declared_valid(window, pixels) & ~valid
             self.undeclared += int(told[own].sum())
@@ -102,6 +109,15 @@ class OpenImage:
             parts = [pixels] + [_read_padded(extra, window) for extra in self.extra]
             pixels = np.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         return pixels, valid
+
+    def _read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
+        if self.turn == 1:
+            return self.raster.read_with_valid(window)
+        if self._turned is None:  # pictures with EXIF are as small as a camera's
+            pixels, valid, _ = self.raster.read_with_valid()
+            self._turned = turned(pixels, self.turn), turned(valid, self.turn)
+        whole, valid = self._turned
+        return np.ascontiguousarray(whole[window.slices]), valid[window.slices], 0
 
     def sources(self) -> dict[str, Any]:
         return {kind: _source_record(file, path) for kind, file, path in self._files}
@@ -190,8 +206,11 @@ class OpenLabels:
 
     def _check_grid(self, file: LabelFile, name: str) -> None:
         label, image = file.raster, self._image.raster
+        size = self._image.height, self._image.width
+        if self._image.turn > 1 and (label.height, label.width) == size:
+            return
         told = grid_difference(label, image, tolerance_px=_GRID_TOLERANCE_PX)
-        if told is None:
+        if told is None and self._image.turn < 5:
             return
         if self._job.reproject:
             whole = file.read(label.full)
@@ -199,10 +218,11 @@ class OpenLabels:
             return
         one, other = label.georeference, image.georeference
         both = one.transform is not None and other.transform is not None
-        if (label.height, label.width) != (image.height, image.width):
+        if (label.height, label.width) != size:
+            turn = ", turned as its EXIF says" if self._image.turn > 1 else ""
             raise DataError(
                 f"label is {label.height} x {label.width} but its image {self._job.image.name} "
-                f"is {image.height} x {image.width} (rows x columns)",
+                f"is {size[0]} x {size[1]} (rows x columns{turn})",
                 where=name,
                 fix="give both one size"
                 + (", or --reproject labels to their images" if both else ""),
