@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from affine import Affine
 from mmengine.logging import print_log
 
@@ -14,9 +15,6 @@ from mmrs.errors import DataError
 from mmrs.geo.raster import Raster, window_transform
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
-
-# What a network takes without a silent cast: float32 holds each of their values.
-_PLAIN_DTYPES = ("uint8", "uint16", "int16", "float32")
 
 
 def check_kind(
@@ -36,12 +34,17 @@ def check_kind(
     """
     found, expected = (raster.bands, raster.dtype), (tuple(bands), dtype)
     if found != expected:
+        what = f"{raster.count} bands of {raster.dtype}, but {first} has {len(bands)} of {dtype}"
+        if (raster.count, raster.dtype) == (len(bands), dtype):  # transparency lies elsewhere
+            what = f"its data are bands {list(raster.bands)}, those of {first} {list(bands)}"
         raise DataError(
-            f"{raster.count} bands of {raster.dtype}, but {first} has {len(bands)} of {dtype}",
+            what,
             where=raster.path,
             fix="choose bands that all images have, and convert them to one type",
         )
-    if raster.dtype not in _PLAIN_DTYPES and (not scaled or raster.dtype.startswith("complex")):
+    # what a network takes without a silent cast
+    fits = np.can_cast(raster.dtype, np.float32)
+    if not fits and (not scaled or raster.dtype.startswith("complex")):
         raise DataError(
             f"pixels of {raster.dtype} do not fit into float32 unscaled",
             where=raster.path,

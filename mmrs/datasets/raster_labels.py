@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
+from mmengine.logging import print_log
 from numpy.typing import NDArray
 
 from mmrs.datasets.label_options import is_vector
@@ -78,6 +80,7 @@ class RasterLabels:
             )
         self._polygons: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
         self._placed: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
+        self._any_polygon = self._any_met = False
 
     def check(self, path: Path, image: Raster) -> None:
         """Raise where labels cannot lie on an image: looked at once, before anything is read.
@@ -101,6 +104,9 @@ class RasterLabels:
                     fix="give it one: gdal_edit.py -a_srs EPSG:... -a_ullr left top right bottom",
                 )
             self._of_image(path, image)
+            polygons = self._polygons[(str(path),)]
+            self._any_polygon |= len(polygons.ids) > 0
+            self._any_met = self._any_met or polygons.meet(image)
             return
         if self.align:
             return
@@ -113,6 +119,30 @@ class RasterLabels:
                 fix="set align_labels=True to bring them there (nearest neighbour), or warp them "
                 "yourself",
             )
+
+    def check_met(self, labels: Sequence[Path]) -> None:
+        """Say, after all images were checked, where polygons label none of them.
+
+        Args:
+            labels: The files.
+
+        Raises:
+            DataError: There are polygons, and all lie elsewhere.
+        """
+        if self._any_met or not labels or not all(is_vector(path) for path in labels):
+            return
+        if self._any_polygon:
+            raise DataError(
+                "its polygons meet no image: all pixels would be background",
+                where=labels[0],
+                fix="check its CRS (GeoJSON counts in degrees unless it says otherwise), and that "
+                "it belongs to these images",
+            )
+        print_log(
+            f"{labels[0]}: no polygons: all pixels are background ({self.background})",
+            "current",
+            logging.WARNING,
+        )
 
     def read(
         self, path: Path, image_path: Path, window: Window

@@ -205,6 +205,8 @@ class RasterSegDataset(BaseSegDataset):
             if label is not None:
                 self.label_reader.check(label, raster)
             scenes.append(describe(raster, label))
+        if self.labels is not None:
+            self.label_reader.check_met(found)
         if self.reader.cache_dir is None:
             warn_of_strips(self.reader, images)
         else:

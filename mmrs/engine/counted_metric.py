@@ -54,7 +54,8 @@ class CountedMetric(BaseMetric):
     ) -> None:
         # BaseMetric warns where there is neither a prefix nor a default one
         super().__init__(prefix=prefix)
-        self.exclude_from_mean = tuple(exclude_from_mean)
+        names = [exclude_from_mean] if isinstance(exclude_from_mean, str) else exclude_from_mean
+        self.exclude_from_mean = tuple(names)
         self.ignore_index = ignore_index
         self.stitch = stitch
         self._windows: _Windows | None = None

@@ -58,6 +58,14 @@ class Polygons:
             state["path"], shapely.from_wkb(state["wkb"]), state["ids"], crs
         )
 
+    def meet(self, raster: Raster) -> bool:
+        """Whether any of them may lie on a raster, by the boxes around both.
+
+        Raises:
+            DataError: The raster lies where the polygons' CRS does not hold.
+        """
+        return len(self._tree.query(self._extent(raster))) > 0
+
     def near(self, raster: Raster) -> Polygons:
         """The polygons at a raster, in its CRS.
 
@@ -74,7 +82,11 @@ class Polygons:
         crs = raster.georeference.crs
         if crs == self.crs:
             return self
-        around = self._around(raster)
+        low_x, low_y, high_x, high_y = self._extent(raster).bounds
+        margin = ((high_x - low_x) / 2, (high_y - low_y) / 2)
+        around = shapely.box(
+            low_x - margin[0], low_y - margin[1], high_x + margin[0], high_y + margin[1]
+        )
         found = np.sort(self._tree.query(around))
         geometries, index = shapely.get_parts(
             _cut(self.geometries[found], around), return_index=True
@@ -87,17 +99,15 @@ class Polygons:
         )
         return Polygons(self.path, moved, self.ids[found][index[keep]], crs)
 
-    def _around(self, raster: Raster) -> Any:
-        """The raster's extent in these coordinates, and half as much on all sides."""
+    def _extent(self, raster: Raster) -> Any:
+        """The box around a raster, in these coordinates."""
         transform = raster.georeference.transform or Affine.identity()
         cols, rows = np.meshgrid(
             np.linspace(0, raster.width, _OUTLINE), np.linspace(0, raster.height, _OUTLINE)
         )
         places = np.column_stack([*to_coordinates(transform, cols.ravel(), rows.ravel())])
         points = self._moved(places, raster.georeference.crs, self.crs, raster.path)
-        low, high = points.min(axis=0), points.max(axis=0)
-        margin = (high - low) / 2
-        return shapely.box(*(low - margin), *(high + margin))
+        return shapely.box(*points.min(axis=0), *points.max(axis=0))
 
     def _moved(
         self, points: NDArray[np.float64], source: CRS, target: CRS, where: Path

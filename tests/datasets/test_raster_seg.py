@@ -226,6 +226,21 @@ def test_polygons_are_burnt_and_the_rest_is_the_background(data):
             np.testing.assert_array_equal(labels, expected)
 
 
+def test_polygons_that_meet_no_image_are_told(data, caplog, capfd):
+    options = {"labels": "l.geojson", "background": 0}
+    # metres, where GeoJSON counts in degrees
+    write_polygons(data / "l.geojson", [shapely.box(50, 45, 51, 46)], {}, "EPSG:4326")
+    with pytest.raises(DataError, match=r"l\.geojson: its polygons meet no image.* Fix: check its"):
+        make(data, **options)
+    # one image without any is nothing to tell
+    write_polygons(data / "l.gpkg", [shapely.box(*_corners(0, 25, 9, 30))], {}, "EPSG:32633")
+    assert len(make(data, labels="l.gpkg", background=0)) == 3 * 4 + 2 * 5
+    (data / "l.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    labels = make(data, **options).load_sample(0)["gt_seg_map"]
+    assert (labels == 0).all()
+    assert "no polygons: all pixels are background (0)" in caplog.text + capfd.readouterr().out
+
+
 def test_parts_of_an_area_that_overlap_leave_no_hole(data):
     parts = [shapely.box(*_corners(4, 3, 20, 30)), shapely.box(*_corners(10, 10, 30, 36))]
     write_polygons(data / "area.gpkg", [shapely.MultiPolygon(parts)], {}, "EPSG:32633")

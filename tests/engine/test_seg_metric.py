@@ -136,6 +136,7 @@ def test_absent_class_is_printed_and_counted(log):
 
 
 def test_excluded_class_is_named(log):
+    assert make(exclude_from_mean="road").exclude_from_mean == ("road",)
     metric = make(exclude_from_mean=("road",))
     value = evaluate(metric, [sample([[0, 1, 2, 2]], [[0, 1, 2, 1]])])["mIoU"]
     assert value == pytest.approx(100 * (1 + 1 / 2) / 2)
