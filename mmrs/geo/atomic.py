@@ -18,7 +18,7 @@ from mmrs.geo.disk_space import write_error
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, keep_aux: bool = False) -> Iterator[Path]:
     """Write to the path that this yields; it becomes ``path`` when the block ends well.
 
     Checks of the written file belong at the end of the block: an error there, as any other,
@@ -26,6 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: The file to make or replace.
+        keep_aux: Let GDAL's ``.aux.xml`` follow the file, where the format cannot hold it all.
 
     Yields:
         A free name in the same folder (a rename across file systems is not atomic), with the
@@ -34,13 +35,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         OutputError: If the folder cannot be made or written, or the file cannot be flushed.
     """
-    with atomic_paths([path]) as (temporary,):
+    with atomic_paths([path], keep_aux=keep_aux) as (temporary,):
         yield temporary
 
 
 @contextmanager
-def atomic_paths(paths: Sequence[str | Path]) -> Iterator[list[Path]]:
+def atomic_paths(paths: Sequence[str | Path], *, keep_aux: bool = False) -> Iterator[list[Path]]:
     """As ``atomic_path`` for several files: none is renamed before all are flushed.
+
+    Args:
+        paths: The files to make or replace.
+        keep_aux: As ``atomic_path``.
 
     Raises:
         OutputError: As ``atomic_path``; no target is touched then.
@@ -55,6 +60,9 @@ def atomic_paths(paths: Sequence[str | Path]) -> Iterator[list[Path]]:
             flush(temporary, target)
         for temporary, target in zip(temporaries, targets, strict=True):
             _rename(temporary, target)
+            aux = Path(f"{temporary}.aux.xml")
+            if keep_aux and aux.exists():
+                _rename(aux, Path(f"{target}.aux.xml"))
         for folder in {target.parent for target in targets}:
             _flush_folder(folder)
     finally:

@@ -78,7 +78,7 @@ def write_class_map(
     """
     path = Path(path)
     check_suffix(path, "a class map")
-    with atomic_path(path) as temporary:
+    with atomic_path(path, keep_aux=True) as temporary:
         with class_map_output(
             temporary,
             path,

@@ -92,7 +92,7 @@ def publish(
     """
     _check(spool, targets)
     counts = np.zeros(256, dtype=np.int64)
-    with atomic_paths(targets.paths) as temporaries:
+    with atomic_paths(targets.paths, keep_aux=True) as temporaries:
         with ExitStack() as stack:
             outputs = {
                 name: stack.enter_context(output)

@@ -36,6 +36,7 @@ def facts(dataset: Any) -> tuple[Any, ...]:
         dataset.descriptions,
         dataset.scales,
         dataset.tags().get("CLASS_NAMES"),
+        dataset.crs is None,
         transform,
         len(dataset.gcps[0]),
         dataset.rpcs is None,

@@ -175,6 +175,22 @@ def test_the_map_lies_where_the_scene_does(tmp_path: Path, name: str, form: str)
 
 
 @pytest.mark.parametrize("form", ["gtiff", "cog"])
+def test_a_crs_that_geotiff_has_no_words_for_lies_beside_it(tmp_path: Path, form: str) -> None:
+    # a rotated pole, as of weather models
+    rotated = "+proj=ob_tran +o_proj=longlat +o_lat_p=39.25 +o_lon_p=0 +lon_0=18 +ellps=sphere"
+    out, reference = tmp_path / "map.tif", Georeference(CRS.from_string(rotated), GRID)
+    options = RasterOptions(format=form)
+    with rasterio.Env(), write_class_map(
+        out, height=SHAPE[0], width=SHAPE[1], classes=["a"], palette=[(1, 2, 3)],
+        georeference=reference, options=options,
+    ) as writer:  # fmt: skip
+        writer.write_rows(np.zeros(SHAPE, dtype=np.uint8))
+    with rasterio.Env(), Raster(out) as raster:
+        assert raster.georeference == reference
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+
+
+@pytest.mark.parametrize("form", ["gtiff", "cog"])
 def test_rio_info_says_the_same_of_scene_and_map(tmp_path: Path, form: str) -> None:
     scene, out = geotiff(tmp_path, crs=UTM, transform=ROTATED), tmp_path / "map.tif"
     options, reference = RasterOptions(format=form), Georeference(UTM, ROTATED)

@@ -15,7 +15,7 @@ from mmrs.geo.read_back import checksum, read_back
 
 HEIGHT, WIDTH = 600, 300
 NAMES = '["a"]'
-FACTS = ("255.0", ("uint8",) * 2, ("one", "two"), (0.5, 0.5), NAMES, None, 0, True)
+FACTS = ("255.0", ("uint8",) * 2, ("one", "two"), (0.5, 0.5), NAMES, True, None, 0, True)
 
 
 def describe(dataset) -> None:
