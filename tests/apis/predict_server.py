@@ -59,7 +59,7 @@ def tell(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-def make_slow(seconds: float, places: list[str] | None) -> None:
+def make_slow(seconds: float, places: list[str] | None = None) -> None:
     """Have this process tell where it is before and after it does something, and wait there."""
     for home, name, place in (
         (os, "replace", "rename"),

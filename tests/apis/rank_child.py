@@ -27,7 +27,7 @@ from mmrs.apis.predict_command import quiet_but_first
 from mmrs.apis.scene_ranks import run_on_ranks
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import DataError
-from tests.apis.predict_server import SharpModel, tell
+from tests.apis.predict_server import SharpModel, make_slow, tell
 
 assert torch.distributed.is_available()  # imported here, so that it is not in every process
 
@@ -59,6 +59,8 @@ def predict(order: dict[str, Any], rank: int) -> int:
     def main(_: Any) -> None:
         for name, value in order.get("seconds", {}).items():
             setattr(rank_group, name, value)
+        if order.get("slow"):
+            make_slow(order["slow"])
         model = TroubledModel(order.get("trouble", {}).get(str(rank)), order.get("after", 3))
         with end_on_signals(), rank_group.join_ranks() as group:
             quiet_but_first(group)

@@ -1,15 +1,20 @@
-"""Scenes shared by processes: the maps of a single one, and the first error of any."""
+"""Scenes shared by processes: the maps of a single one, and the first error of any.
+
+With MMRS_LONG_TESTS=1: 30 kills instead of two.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ from tests.fake_data import make_geotiff
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW = {"window": 16, "stride": 10, "batch_size": 2}
+KILLS = 30 if os.environ.get("MMRS_LONG_TESTS") else 2
 SIZES = [(30, 40), (90, 33), (16, 16), (25, 70), (64, 20)]
 
 
@@ -178,6 +184,39 @@ def test_another_number_of_processes_goes_on_where_two_were_ended(
     else:
         assert ranks.run(size, pairs, how={"resume": True}) == [0] * size, ranks.told("err")
     assert contents(tmp_path) == contents(scenes / "one")
+
+
+def test_kills_of_any_process_leave_old_or_new_files_and_a_resume_changes_no_pixel(
+    ranks: Ranks, scenes: Path, tmp_path: Path
+):
+    rng = random.Random(7)
+    seconds = {"LOST_SECONDS": 1.5, "LEAVE_SECONDS": 1.0, "BEAT_SECONDS": 0.1}
+    new, killed = contents(scenes / "five"), 0
+    for number in range(KILLS):
+        out = tmp_path / str(number)
+        out.mkdir()
+        for name in new:
+            (out / name).write_bytes(b"old")
+        pairs = five(scenes, out)
+        ranks.start(3, pairs, seconds=seconds, slow=0.004)
+        log, goal = ranks.log / f"{number % 3}.out", rng.randrange(120)
+        deadline = time.monotonic() + 4  # it may have less to do
+        while time.monotonic() < deadline:
+            if log.exists() and log.read_text().count("at ") >= goal:
+                break
+            time.sleep(0.003)
+        with suppress(ProcessLookupError):
+            os.kill(ranks.pids[number % 3], signal.SIGKILL)
+        ended = dict(ranks.next_end() for _ in range(3))
+        killed += ended[number % 3] == -signal.SIGKILL
+        found = contents(out)
+        assert all(found[name] in (b"old", new[name]) for name in new)
+        assert all(name.startswith(".") for name in found.keys() - new.keys())
+        size = rng.choice([1, 2, 3])
+        assert ranks.run(size, pairs, how={"resume": True}) == [0] * size, ranks.told("err")
+        assert contents(out) == new
+    print(f"{killed} of {KILLS} were killed")
+    assert killed > KILLS // 2
 
 
 def test_a_damaged_scene_is_skipped_by_all(ranks: Ranks, scenes: Path, tmp_path: Path):
