@@ -121,11 +121,16 @@ class CountedMetric(BaseMetric):
         return {f"{self.prefix}/{k}" if self.prefix else k: v for k, v in values.items()}
 
     @property
+    def parts_only(self) -> bool:
+        """Whether windows ignore what another one counts (``count_once`` of a raster data set)."""
+        return bool((self.dataset_meta or {}).get("count_once")) and not self.stitch
+
+    @property
     def overlap_rule(self) -> str:
         """How often a pixel counts that several windows show, in words."""
         if self.stitch:
             return "windows stitched, every pixel of a scene counted once"
-        if (self.dataset_meta or {}).get("count_once"):
+        if self.parts_only:
             return "every pixel of a scene counted once, in the window in whose middle it lies more"
         return "every sample counted as it is, pixels that several samples show as often"
 

@@ -74,14 +74,14 @@ class ISPRSMetric(SegMetric):
             self._compare(counted, ignored)
         return (
             f"ISPRS, {labels}; clutter {clutter}; {self.overlap_rule}; "
-            f"{ignored_share(counted, ignored)}"
+            f"{self.ignored_told(counted, ignored)}"
         )
 
     def _compare(self, counted: int, ignored: int) -> None:
         """Warn where the labels look other than they are said to be."""
         if self.eroded is True and counted and not ignored:
             told = "eroded=True is stated, but no pixel is ignored: these look like full labels"
-        elif self.eroded is False and ignored > 0.01 * (counted + ignored):
+        elif self.eroded is False and ignored > 0.01 * (counted + ignored) and not self.parts_only:
             told = (
                 f"eroded=False is stated, but {ignored_share(counted, ignored)}: these look like "
                 "eroded labels"

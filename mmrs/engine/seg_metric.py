@@ -194,7 +194,12 @@ class SegMetric(CountedMetric):
             counted: Pixels that were counted.
             ignored: Pixels that were not.
         """
-        return f"{self.overlap_rule}; {ignored_share(counted, ignored)}"
+        return f"{self.overlap_rule}; {self.ignored_told(counted, ignored)}"
+
+    def ignored_told(self, counted: int, ignored: int) -> str:
+        """How many pixels were not counted, and which are among them."""
+        told = ignored_share(counted, ignored)
+        return f"{told}, those among them that another window counts" if self.parts_only else told
 
     def _print(self, scores: SegScores, values: Mapping[str, float], ignored: int) -> None:
         logger = MMLogger.get_current_instance()

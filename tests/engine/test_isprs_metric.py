@@ -80,3 +80,11 @@ def test_clutter_in_and_out_at_once_is_refused():
 def test_a_data_set_without_clutter_is_refused():
     with pytest.raises(ConfigError, match=r"ISPRSMetric.exclude_from_mean: 'clutter' is not a"):
         evaluate(with_classes(ISPRSMetric()), samples())
+
+
+def test_windows_that_count_pixels_once_do_not_look_like_eroded_labels(log):
+    metric = with_classes(ISPRSMetric(eroded=False), CLASSES)
+    metric.dataset_meta["count_once"] = True
+    evaluate(metric, samples(ignored=0.4))
+    assert "those among them that another window counts" in log.text
+    assert "look like" not in log.text

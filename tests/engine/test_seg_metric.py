@@ -121,11 +121,13 @@ def test_the_protocol_knows_windows_that_count_pixels_once(log):
     evaluate(metric, [sample([[0, 1]], [[0, 255]])])
     assert (
         "protocol: every pixel of a scene counted once, in the window in whose middle it lies "
-        "more; 1 of 2 pixels ignored"
+        "more; 1 of 2 pixels ignored (50.00 %), those among them that another window counts"
     ) in log.text
     stitched = make(stitch=True)
     stitched.dataset_meta = metric.dataset_meta
-    assert "windows stitched" in stitched.overlap_rule
+    assert stitched.protocol(1, 1) == (
+        "windows stitched, every pixel of a scene counted once; 1 of 2 pixels ignored (50.00 %)"
+    )
 
 
 def test_absent_class_is_printed_and_counted(log):
