@@ -51,3 +51,15 @@ def test_any_changed_byte_is_noticed() -> None:
 def test_layouts_know_their_size() -> None:
     assert [layout.bytes_per_pixel for layout in LAYOUTS] == [1, 2, 12]
     assert [layout.shape(4, 5) for layout in LAYOUTS] == [(4, 5), (4, 5), (3, 4, 5)]
+
+
+def test_noise_is_kept_as_it_is_and_what_packs_is_packed() -> None:
+    rng = np.random.default_rng(0)
+    codec = FrameCodec(LAYOUTS[:1], 1000)
+    noise = rng.integers(0, 256, (100, 1000), dtype=np.uint8)
+    runs = np.repeat(rng.integers(0, 9, 1000, dtype=np.uint8), 100).reshape(100, 1000)
+    for labels, least, most in ((noise, noise.size, 1.01 * noise.size), (runs, 0, 5000)):
+        frame = codec.pack(0, {"labels": labels})
+        assert least <= len(frame) <= most
+        found = codec.unpack(frame[: codec.head_bytes], frame[codec.head_bytes :])
+        np.testing.assert_array_equal(found["labels"], labels)
