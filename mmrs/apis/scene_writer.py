@@ -20,6 +20,7 @@ from mmrs.apis.scene_outputs import publish_scene
 from mmrs.apis.scene_settings import Settings, scene_fingerprint
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
+from mmrs.geo.block_cache import cache_bytes
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.publish import count_labels
 from mmrs.geo.raster import Raster
@@ -112,7 +113,11 @@ class SceneWriter:
 
 def open_predicted(scene: Scene, model: WindowModel, settings: Settings) -> Raster:
     """Open a scene as the model takes it; warnings were given when it was planned."""
-    return open_scene(scene.image, model.contract, resample=settings.resample, warn=False)
+    raster = open_scene(scene.image, model.contract, resample=settings.resample, warn=False)
+    if not settings.resample:
+        needed = cache_bytes(raster, scene.plan.window_height)
+        rasterio.env.set_gdal_config("GDAL_CACHEMAX", needed)  # until the Env around ends
+    return raster
 
 
 def open_spool(
