@@ -70,7 +70,8 @@ def _add_generic(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--classes", nargs="+", metavar="NAME", help="in the order of their ids")
     group.add_argument("--palette", nargs="+", metavar="NAME=R,G,B", help="colours of labels; "
                        "ignore=R,G,B for what is no class")  # fmt: skip
-    group.add_argument("--label-map", nargs="+", metavar="RAW:ID", help="255:1, 1:0, ...")
+    group.add_argument("--label-map", nargs="+", metavar="RAW:ID", help="255:1 1:0 ...; "
+                       "--label-map=-1:255,1:0 where one is negative")  # fmt: skip
     group.add_argument("--threshold", type=int, help="label values from here on are 1, others 0")
     group.add_argument("--bands", type=int, nargs="+", help="of the images, counted from 1")
     group.add_argument("--split-ratio", type=float, help="share of images that validate (0.2)")

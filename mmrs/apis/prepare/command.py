@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -69,15 +70,15 @@ def parse_palette(words: Sequence[str]) -> Palette:
 
 
 def parse_label_map(words: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """``255:1`` ... -> pairs.
+    """``255:1`` ... -> pairs; a word may hold several, with commas between them.
 
     Raises:
         UsageError: A word is of another form, or a value is mapped twice.
     """
     found: dict[int, int] = {}
-    for word in words:
+    for word in (one for several in words for one in several.split(",")):
         raw, colon, label = word.partition(":")
-        if not (colon and raw.lstrip("-").isdigit() and _is_byte(label)):
+        if not (colon and raw.removeprefix("-").isdigit() and _is_byte(label)):
             raise UsageError(f"--label-map {word!r} is not RAW:ID", fix="such as 255:1")
         if int(raw) in found:
             raise UsageError(f"--label-map maps {raw} twice")
@@ -100,6 +101,10 @@ def _options(args: Mapping[str, Any]) -> Options:
 
 def _run_options(args: Mapping[str, Any]) -> RunOptions:
     usual = ArchiveLimits()
+    for name in ("max_size", "max_ratio", "max_files"):
+        value = args[name]
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise UsageError(f"--{name.replace('_', '-')} must be > 0, got {value}")
     limits = ArchiveLimits(
         max_bytes=usual.max_bytes if args["max_size"] is None else int(args["max_size"] * 2**30),
         max_ratio=usual.max_ratio if args["max_ratio"] is None else args["max_ratio"],

@@ -73,7 +73,7 @@ class LabelScan:
             f"what viewers show ({shorten(self.turned)})"
         ]
         return tuple(turned if self.turned else ()) + tuple(
-            f"{files} label files declare {value} as nodata: ignored (--label-map {value}:ID, or "
+            f"{files} label files declare {value} as nodata: ignored (--label-map={value}:ID, or "
             "gdal_edit.py -unsetnodata, makes it count)"
             for value, files in self.nodata.items()
         )

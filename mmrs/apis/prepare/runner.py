@@ -68,6 +68,8 @@ def prepare(
         OutputError: ``out`` holds something else, or cannot be written.
     """
     options, run = options or Options(), run or RunOptions()
+    if run.workers is not None and run.workers < 0:
+        raise UsageError(f"--workers must be >= 0, got {run.workers}")
     converter = find_converter(name)
     options.check(name, converter.options)
     out = Path(out).resolve()
@@ -191,8 +193,6 @@ def _stamp(job: ImageJob) -> str:
 
 
 def _num_workers(run: RunOptions, jobs: int) -> int:
-    if run.workers is not None and run.workers < 0:
-        raise UsageError(f"--workers must be >= 0, got {run.workers}")
     wanted = min(os.cpu_count() or 1, 8) if run.workers is None else run.workers
     return min(wanted, jobs) if jobs > 1 else 0
 

@@ -653,6 +653,7 @@ def test_the_config_block_reads_the_set(tmp_path: Path) -> None:
         (lambda: parse_palette(["road=1,2,256"]), "is not NAME=R,G,B"),
         (lambda: parse_label_map(["1=2"]), "is not RAW:ID"),
         (lambda: parse_label_map(["1:2", "1:3"]), "maps 1 twice"),
+        (lambda: parse_label_map(["--1:2"]), "is not RAW:ID"),
         (lambda: Options(dsm="stack").check("generic", frozenset()), "--dsm has no meaning"),
         (lambda: Options(tolerance=300).check("x", frozenset({"tolerance"})), "0 to 127, got 300"),
         (lambda: Options(stride=8).tiling(tile=None), "a stride needs tiles"),
@@ -662,6 +663,10 @@ def test_the_config_block_reads_the_set(tmp_path: Path) -> None:
 def test_options_that_mean_nothing_are_refused(call, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         call()
+
+
+def test_a_label_map_takes_negative_values_and_commas() -> None:
+    assert parse_label_map(["-1:255,1:0", "2:1"]) == ((-1, 255), (1, 0), (2, 1))
 
 
 def test_a_palette_whose_colours_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:

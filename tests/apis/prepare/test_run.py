@@ -434,7 +434,9 @@ def test_the_tool_prepares_and_tells(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["loveda", "no/such", "o"], 1, "no/such: no such file or folder"),
         (["loveda", "s", "o", "--dsm", "stack"], 2, "--dsm has no meaning for loveda"),
         (["potsdam", "s", "o", "--download"], 2, "is not given out to scripts. Fix: get it on"),
-        (["generic", "s", "o", "--workers", "-1"], 1, "s: no such file or folder"),
+        (["generic", "s", "o", "--workers", "-1"], 2, "--workers must be >= 0, got -1"),
+        (["generic", "s", "o", "--max-size", "nan"], 2, "--max-size must be > 0, got nan"),
+        (["generic", "s", "o"], 1, "s: no such file or folder"),
     ],
 )
 def test_the_tool_tells_errors_in_one_line(
