@@ -99,10 +99,12 @@ class RankGroup:
         Raises:
             RankError: A process failed meanwhile, or is lost.
         """
+        pause = 0.002
         while not self._ask(lambda: self._store.check([key])):
             self.check()
             self._show()
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(1.5 * pause, 0.2)  # all ask one store, some for hours
         return str(self._ask(lambda: self._store.get(key)).decode())
 
     def check(self) -> None:
@@ -290,12 +292,13 @@ def join_ranks() -> RankGroup:
             f"several processes need PyTorch ({error})",
             fix="install torch, or start one process only",
         ) from error
-    timeout = timedelta(seconds=JOIN_SECONDS)
     try:
-        store, rank, size = next(rendezvous("env://", timeout=timeout))
+        everybody = rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS))
+        store, rank, size = next(everybody)
         # torchrun's own store outlives a restart of the processes
         name = f"mmrs predict {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         store = distributed.PrefixStore(name, store)
+        _wait_for_all(store, rank, size)
         distributed.init_process_group(
             "gloo",
             store=distributed.PrefixStore("gloo", store),
@@ -307,9 +310,21 @@ def join_ranks() -> RankGroup:
         raise EnvironmentError(
             f"the processes do not find each other ({error_line(error)})",
             where=f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}",
-            fix="start all of them, with one MASTER_ADDR and MASTER_PORT that all can reach",
+            fix="start all of them, with one MASTER_ADDR and MASTER_PORT that all can reach, or "
+            "unset WORLD_SIZE for one process",
         ) from error
     return RankGroup(store, rank, size)
+
+
+def _wait_for_all(store: Any, rank: int, size: int) -> None:
+    """Wait until all have imported what they need, so that the rest takes no time."""
+    store.set(f"here/{rank}", "")
+    deadline = time.monotonic() + JOIN_SECONDS
+    missing = list(range(size))
+    while missing := [rank for rank in missing if not store.check([f"here/{rank}"])]:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"number {', '.join(map(str, missing[:9]))} of {size} did not come")
+        time.sleep(0.05)
 
 
 def is_started_by_torchrun() -> bool:

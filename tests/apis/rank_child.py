@@ -88,7 +88,7 @@ def start(order: dict[str, Any], rank: int) -> int:
             file = os.open(f"{order['folder']}/{rank}.{name}", os.O_WRONLY | os.O_CREAT, 0o600)
             os.dup2(file, number)
         os.environ.update(
-            RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(order["size"]),
+            RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(order.get("world", order["size"])),
             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(order["port"]),
         )  # fmt: skip
         status = predict(order, rank)

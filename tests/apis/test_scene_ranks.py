@@ -232,6 +232,15 @@ def test_a_damaged_scene_is_skipped_by_all(ranks: Ranks, scenes: Path, tmp_path:
     assert found == {"0", "1"}
 
 
+def test_processes_that_do_not_come_are_told(ranks: Ranks, scenes: Path, tmp_path: Path):
+    status = ranks.run(1, one(scenes, tmp_path), world=2, seconds={"JOIN_SECONDS": 1.0})
+    (told,) = ranks.told("err")
+    assert status == [1]
+    assert len(told.splitlines()) == 1
+    assert told.startswith("error: 127.0.0.1:") and "the processes do not find each other" in told
+    assert os.listdir(tmp_path) == []
+
+
 def test_sigterm_to_one_process_ends_all(ranks: Ranks, scenes: Path, tmp_path: Path):
     ranks.start(2, one(scenes, tmp_path))
     while not any(name.endswith(".mmrs-rows") for name in os.listdir(tmp_path)):
