@@ -18,12 +18,8 @@ from mmrs.apis.model_choice import ModelChoice
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.predict import SceneMap, predict_scene, predict_scenes
 from mmrs.apis.progress import progress_bar
-from mmrs.apis.rank_group import (
-    RankGroup,
-    is_one_of_several,
-    is_started_by_torchrun,
-    join_ranks,
-)
+from mmrs.apis.rank_group import RankGroup
+from mmrs.apis.rank_join import is_one_of_several, is_started_by_torchrun, join_ranks
 from mmrs.apis.scene_list import Pair, expand_scenes, is_single
 from mmrs.apis.scene_outputs import check_outputs
 from mmrs.apis.scene_ranks import run_on_ranks

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch.distributed
 
-from mmrs.apis import rank_group
+from mmrs.apis import rank_group, rank_join
 from mmrs.apis.cli import run
 from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.predict import predict_scenes
@@ -58,11 +58,13 @@ def predict(order: dict[str, Any], rank: int) -> int:
 
     def main(_: Any) -> None:
         for name, value in order.get("seconds", {}).items():
-            setattr(rank_group, name, value)
+            home = rank_join if hasattr(rank_join, name) else rank_group
+            assert hasattr(home, name), name
+            setattr(home, name, value)
         if order.get("slow"):
             make_slow(order["slow"])
         model = TroubledModel(order.get("trouble", {}).get(str(rank)), order.get("after", 3))
-        with end_on_signals(), rank_group.join_ranks() as group:
+        with end_on_signals(), rank_join.join_ranks() as group:
             quiet_but_first(group)
             written = predict_scenes(
                 order["pairs"],
