@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class Staging:
                 yield self
             finally:
                 shutil.rmtree(self.scratch, ignore_errors=True)
+                self._remove_if_empty()
 
     @property
     def scratch(self) -> Path:
@@ -166,6 +167,16 @@ class Staging:
         if not journal.read_bytes().endswith(b"\n"):
             with open(journal, "a", encoding="utf-8") as file:
                 file.write("\n")
+
+    def _remove_if_empty(self) -> None:
+        """A run that failed before its first image leaves nothing behind."""
+        with suppress(OSError):
+            names = {path.name for path in self.root.iterdir()}
+            journal = self.root / _JOURNAL
+            if names == {_JOURNAL, _LOCK} and journal.read_bytes().count(b"\n") == 1:
+                journal.unlink()
+                (self.root / _LOCK).unlink()
+                self.root.rmdir()
 
     def _check_ours(self) -> None:
         """Refuse to clear a folder that happens to have this name."""
