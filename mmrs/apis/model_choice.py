@@ -102,10 +102,11 @@ class ModelChoice:
 
         prepare_process()
         from mmrs.apis.config_load import parse_cfg_options
+        from mmrs.apis.kept_memory import keep_freed_memory
         from mmrs.apis.window_model import load_window_model
 
         config, checkpoint = self.files
-        return load_window_model(
+        model = load_window_model(
             config,
             checkpoint,
             device=self.device,
@@ -114,3 +115,6 @@ class ModelChoice:
             compile=self.compile,
             channels_last=self.channels_last,
         )
+        if model.device.type == "cpu":
+            keep_freed_memory()
+        return model

@@ -130,8 +130,13 @@ class SegmentorWindowModel:
             blend=blend,
             threshold=self.threshold,
             wanted=wanted,
-            device=self.model.data_preprocessor.device,
+            device=self.device,
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device(self.model.data_preprocessor.device)
 
 
 def load_window_model(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from mmrs.apis.model_choice import ModelChoice
+from tests.apis.test_predict import demo_config, save_model
 
 COUNT = """
 import resource, sys
@@ -37,3 +41,11 @@ def test_memory_that_was_freed_is_used_again() -> None:
     # 48 MB are 24 pages where the system has large ones, else 12288; the property is worth a
     # function only while the plain way lacks it
     assert given_back > kept
+
+
+def test_the_command_keeps_memory_for_networks_on_the_cpu(tmp_path: Path, monkeypatch) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr("mmrs.apis.kept_memory.keep_freed_memory", lambda: called.append(True))
+    files = save_model(tmp_path, demo_config())
+    ModelChoice([str(path) for path in files], device="cpu").load()
+    assert called == [True]
