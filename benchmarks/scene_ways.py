@@ -27,6 +27,7 @@ from torch import nn
 
 import mmrs.models  # noqa: F401  registers Hi-ResNet
 from mmrs.apis.channel_contract import ChannelContract
+from mmrs.apis.kept_memory import keep_freed_memory
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.window_model import SegmentorWindowModel
 from mmrs.geo.palette import default_palette
@@ -191,10 +192,13 @@ def main() -> None:
     parser.add_argument("way", choices=["mmrs", "slide", "inferencer"])
     parser.add_argument("model", choices=["conv1x1", "conv3x3", "hiresnet"])
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--keep-memory", action="store_true")
     args = parser.parse_args()
     # what libraries print must not come between the answers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    if args.keep_memory:
+        keep_freed_memory()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     model, _ = build(args.model)
     timer = ForwardTimer(model)

@@ -43,8 +43,9 @@ WINDOW, STRIDE = 512, 256
 class Way:
     """A process that predicts scenes in one way with one model."""
 
-    def __init__(self, way: str, model: str) -> None:
+    def __init__(self, way: str, model: str, *, keep_memory: bool) -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.scene_ways", way, model]
+        command += ["--keep-memory"] * keep_memory
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -99,10 +100,12 @@ def overhead(taken: dict[str, Any], windows: int, kind: str) -> float:
     return taken[kind] - forward / taken["windows"] * windows
 
 
-def compare(model: str, ways: list[str], scene: Path, side: int, repeats: int) -> None:
+def compare(
+    model: str, ways: list[str], scene: Path, *, side: int, repeats: int, keep_memory: bool
+) -> None:
     """Let the ways take turns on a scene, and print medians."""
     windows, mpx = len(plan_windows(side, side, WINDOW, STRIDE)), side**2 / 1e6
-    processes = {way: Way(way, model) for way in ways}
+    processes = {way: Way(way, model, keep_memory=keep_memory) for way in ways}
     rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for repeat in range(repeats + 1):
         for way, process in processes.items():
@@ -141,12 +144,12 @@ def compare(model: str, ways: list[str], scene: Path, side: int, repeats: int) -
         print(f"  {ways[0]}: {100 * share:.1f} % over the network in {kind} time")
 
 
-def compare_memory(rows: list[int], width: int, folder: Path) -> None:
+def compare_memory(rows: list[int], width: int, folder: Path, *, keep_memory: bool) -> None:
     """Peak memory of scenes of one width and several heights, each in a fresh process."""
     peaks = []
     print(f"\nconv1x1, scenes {width} px wide")
     for height in rows:
-        way = Way("mmrs", "conv1x1")
+        way = Way("mmrs", "conv1x1", keep_memory=keep_memory)
         scene = write_sparse_scene(folder / f"{height}.tif", height, width)
         taken = way.run(scene, folder / "map.tif")
         way.close()
@@ -167,14 +170,26 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="compare heights instead")
     parser.add_argument("--rows", type=int, nargs="+", default=[2000, 50_000])
     parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument(
+        "--keep-memory",
+        action="store_true",
+        help="keep freed memory in every process, as tools/predict.py does",
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if args.memory:
-            compare_memory(args.rows, args.width, Path(folder))
+            compare_memory(args.rows, args.width, Path(folder), keep_memory=args.keep_memory)
             return
         scene = write_scene(Path(folder) / "scene.tif", make_scene(args.side)[: args.side])
         for model in args.models:
-            compare(model, args.ways, scene, args.side, args.repeats)
+            compare(
+                model,
+                args.ways,
+                scene,
+                side=args.side,
+                repeats=args.repeats,
+                keep_memory=args.keep_memory,
+            )
 
 
 if __name__ == "__main__":
