@@ -22,7 +22,8 @@ from mmrs.geo.blending import BlendKind
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.raster import Raster
 
-Scene = str | PathLike[str] | NDArray[Any] | Any  # the last: an open dataset of rasterio's
+AnyPath = str | PathLike[str]
+SceneLike = AnyPath | NDArray[Any] | Any  # the last: an open dataset of rasterio's
 
 
 class SceneSegmentor:
@@ -56,8 +57,8 @@ class SceneSegmentor:
 
     def __init__(
         self,
-        model: str | PathLike[str] | WindowModel | Any,
-        weights: str | PathLike[str] | None = None,
+        model: AnyPath | WindowModel | Any,
+        weights: AnyPath | None = None,
         *,
         device: str | None = None,
         cfg_options: dict[str, Any] | None = None,
@@ -74,14 +75,14 @@ class SceneSegmentor:
         return tuple(self.model.classes)
 
     @overload
-    def __call__(self, image: Scene, *, out: None = None, **options: Any) -> ScenePrediction: ...
+    def __call__(self, image: SceneLike, *, out: None = ..., **options: Any) -> ScenePrediction: ...
     @overload
-    def __call__(self, image: Scene, *, out: str | PathLike[str], **options: Any) -> SceneMap: ...
+    def __call__(self, image: SceneLike, *, out: AnyPath, **options: Any) -> SceneMap: ...
     def __call__(
         self,
-        image: Scene,
+        image: SceneLike,
         *,
-        out: str | PathLike[str] | None = None,
+        out: AnyPath | None = None,
         transform: Any = None,
         crs: Any = None,
         nodata: float | None = None,
@@ -96,7 +97,7 @@ class SceneSegmentor:
         resume: bool = False,
         crf: CRFSettings | None = None,
         outputs: SceneOutputs | None = None,
-        overlay: str | PathLike[str] | None = None,
+        overlay: AnyPath | None = None,
         progress: Progress | None = None,
     ) -> ScenePrediction | SceneMap:
         """Map a scene.
