@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 INPUT, OUTPUT = "pixels", "probabilities"
 _CUDA = "CUDAExecutionProvider"
+_MAX_BYTES = 2**31  # of a message of protobuf
 
 
 class OnnxWindowModel:
@@ -93,6 +94,10 @@ def read_onnx_model(
         raise ConfigError(f"threads must be >= 1, got {threads}")
     path = Path(path).expanduser()
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(
+                "it is larger than 2 GB, which no ONNX file is", where=path, fix=MAKE_ONE
+            )
         content = path.read_bytes()
     except OSError as error:
         what = error.strerror or "it cannot be read"

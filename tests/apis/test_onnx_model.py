@@ -118,6 +118,13 @@ def test_no_file_is_told(tmp_path: Path) -> None:
     refuse(tmp_path, "Is a directory")
 
 
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "scene.onnx"
+    with path.open("wb") as file:
+        file.truncate(3 * 10**9)  # takes no place on the disk
+    refuse(path, "it is larger than 2 GB")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a checkpoint", b"\x00" * 99, b"text\n" * 50])
 def test_what_is_no_onnx_file_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.onnx"
