@@ -51,6 +51,8 @@ class SceneWriter:
             self._georeference = source.georeference
             self._tags = run_tags(scene, settings) if isinstance(scene.out, Path) else {}
             self._spool = stack.enter_context(open_spool(scene, source, model, settings))
+            if isinstance(self._spool, RowSpool) and self._spool.space_warning is not None:
+                logger.warning("warning: %s", self._spool.space_warning)
             take, wanted = self._spool.append, settings.outputs.wanted
             if settings.crf is not None:
                 take, wanted = self._crf(settings.crf, source), Wanted(probabilities=True)

@@ -307,3 +307,18 @@ def test_where_one_output_cannot_be_finished_none_appears(
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "map.gpkg", "map.tif", "map_areas.csv", "map_confidence.tif", "scene.tif",
     ]  # fmt: skip
+
+
+def test_a_disk_that_may_be_too_small_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (40, 50, 3), dtype=np.uint8)
+    image = write_scene(tmp_path / "scene.tif", pixels)
+    monkeypatch.setattr("mmrs.geo.disk_space.free_bytes", lambda path: 100)
+    predict_scene(image, tmp_path / "map.tif", ColourModel())
+    assert "map.tif: may need " in caplog.text
+    monkeypatch.setattr("mmrs.geo.disk_space.free_bytes", lambda path: 1)
+    model = ColourModel()
+    with pytest.raises(OutputError, match="bytes are needed, 1 bytes free"):
+        predict_scene(image, tmp_path / "other.tif", model)
+    assert not (tmp_path / "other.tif").exists()
