@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,14 @@ from numpy.typing import NDArray
 from mmrs.datasets.label_options import check_label_options, check_options_fit
 from mmrs.datasets.raster_areas import areas_in_pixels, covered
 from mmrs.datasets.raster_counts import counted_classes
+from mmrs.datasets.raster_facts import (
+    check_kind,
+    describe,
+    moved,
+    tell_undeclared,
+    warn_of_strips,
+)
 from mmrs.datasets.raster_files import Patterns, find_files, pair_files
-from mmrs.datasets.raster_headers import check_kind, describe, moved, warn_of_strips
 from mmrs.datasets.raster_labels import RasterLabels
 from mmrs.datasets.raster_scaling import default_cache_dir, make_scaling
 from mmrs.datasets.window_options import check_sampler, make_windows
@@ -157,9 +162,6 @@ class RasterSegDataset(BaseSegDataset):
         except BaseException:
             self._fully_initialized = False
             raise
-        finally:
-            # workers open their own
-            self.reader.close()
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
         """Keep some of the images, and plan the windows anew."""
@@ -216,6 +218,15 @@ class RasterSegDataset(BaseSegDataset):
         return scenes
 
     def _plan(self) -> None:
+        """Make the scaling and the windows of the images that there are."""
+        try:
+            self._make_scaling()
+            self._make_windows()
+        finally:
+            # workers open their own
+            self.reader.close()
+
+    def _make_scaling(self) -> None:
         self.scaling = None
         if self.scaling_options is not None:
             self.scaling = make_scaling(
@@ -226,6 +237,8 @@ class RasterSegDataset(BaseSegDataset):
                 cache_dir=self.cache_dir,
                 where="RasterSegDataset.scaling",
             )
+
+    def _make_windows(self) -> None:
         self.num_rasters = super().__len__()
         infos = self.raster_infos()
         self._shapes = [info["raster_shape"] for info in infos]
@@ -274,8 +287,9 @@ class RasterSegDataset(BaseSegDataset):
         window = Window(*info["window"])
         pixels, valid, undeclared = self.reader.read(info["img_path"], window)
         whole = bool(valid.all())
-        if undeclared:
-            self._tell_undeclared(info["img_path"], undeclared, window)
+        if undeclared and info["img_path"] not in self._told:
+            self._told.add(info["img_path"])
+            tell_undeclared(info["img_path"], undeclared, window, self.ignore_index)
         if self.scaling is not None:
             pixels = self.scaling(pixels)
             if not whole:
@@ -317,18 +331,6 @@ class RasterSegDataset(BaseSegDataset):
             own[rows, cols] = True
             labels[~own] = self.ignore_index
         return raw, labels
-
-    def _tell_undeclared(self, path: str, count: int, window: Window) -> None:
-        if path in self._told:
-            return
-        self._told.add(path)
-        print_log(
-            f"{path}: {count} pixels of the window at row {window.row}, column {window.col} are "
-            "not finite though the file declares no such nodata; they are ignored (image 0, label "
-            f"{self.ignore_index}). tools/dataset_stats.py counts all of them",
-            "current",
-            logging.WARNING,
-        )
 
     # classes ------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What headers of rasters say: are they of one kind, slow to read, and where do they lie."""
+"""What is known of rasters, and what is said of them: kind, layout, place, values of no use."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ def warn_of_strips(reader: WindowReader, images: Sequence[Path]) -> None:
             "current",
             logging.WARNING,
         )
+
+
+def tell_undeclared(path: str, count: int, window: Window, ignore_index: int) -> None:
+    """Say in the log that a window has values that are not finite and that nothing declares."""
+    print_log(
+        f"{path}: {count} pixels of the window at row {window.row}, column {window.col} are "
+        "not finite though the file declares no such nodata; they are ignored (image 0, label "
+        f"{ignore_index}). tools/dataset_stats.py counts all of them",
+        "current",
+        logging.WARNING,
+    )
 
 
 def describe(raster: Raster, label: Path | None) -> dict[str, Any]:
