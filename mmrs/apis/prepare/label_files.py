@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.warp import Resampling, reproject
 
 from mmrs.apis.prepare.job import IGNORED_ID, LabelRule
-from mmrs.errors import DataError, LabelError
+from mmrs.errors import LabelError
 from mmrs.geo.palette_codec import PaletteCodec, Rgb, count_colours
 from mmrs.geo.raster import Raster
 from mmrs.geo.windows import Window
@@ -74,13 +73,35 @@ class LabelFile:
             DataError: The file is damaged there.
             LabelError: A value is no id.
         """
-        pixels = self.raster.read(window)
+        return self.decode(self.raster.read(window), window, own)
+
+    def decode(
+        self,
+        pixels: NDArray[Any],
+        window: Window,
+        own: tuple[slice, slice] | None = None,
+        valid: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Ids of what was read of a window, (h, w).
+
+        Args:
+            pixels: (h, w, bands) of the file.
+            window: Where they lie, for messages.
+            own: As `read`.
+            valid: (h, w), where there is a label; everywhere by default.
+
+        Raises:
+            LabelError: A value is no id.
+        """
+        valid = np.ones(pixels.shape[:2], dtype=bool) if valid is None else valid
         if self._codec is None:
-            return self._by_value(self._one_band(pixels), window)
+            return self._by_value(self._one_band(pixels), window, valid)
         rgb = pixels[..., :3] if self._table is None else self._table[pixels[..., 0]]
         labels, unknown = self._codec.decode(rgb)
         own = own or (slice(None), slice(None))
-        self.pixels += unknown[own].size
+        self.pixels += int(np.count_nonzero(valid[own]))
+        labels[~valid] = self.rule.ignore
+        unknown &= valid
         if unknown[own].any():
             # a value that is declared to be no data is not unknown
             counted = unknown & ~self._no_data(pixels)
@@ -130,11 +151,14 @@ class LabelFile:
         found = np.isnan(pixels) if np.isnan(nodata) else pixels == nodata
         return np.asarray(found.all(axis=-1))
 
-    def _by_value(self, raw: NDArray[Any], window: Window) -> NDArray[np.uint8]:
+    def _by_value(
+        self, raw: NDArray[Any], window: Window, valid: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
         rule = self.rule
         hidden = self._no_data(raw[..., None])
         if self.raster.nodata in dict(rule.mapping):
             hidden[...] = False  # what the user names counts
+        hidden |= ~valid
         labels = np.full(raw.shape, rule.ignore, dtype=np.uint8)
         if rule.threshold is not None:
             labels[~hidden] = raw[~hidden] >= rule.threshold
@@ -149,7 +173,7 @@ class LabelFile:
             label = mapping.get(int(value), int(value))
             if label not in allowed:
                 raise self._strange_value(raw, value, window)
-            labels[raw == value] = label
+            labels[(raw == value) & ~hidden] = label
         return labels
 
     def _check_whole(self, raw: NDArray[Any], found: NDArray[Any], window: Window) -> None:
@@ -225,39 +249,6 @@ def read_colour_table(raster: Raster) -> NDArray[np.uint8] | None:
     for index, colour in entries.items():
         table[index] = colour[:3]
     return table
-
-
-def align(
-    labels: NDArray[np.uint8], source: Raster, target: Raster, fill: int
-) -> NDArray[np.uint8]:
-    """Labels on the grid of another raster, the nearest pixel each; ``fill`` where there is none.
-
-    Raises:
-        DataError: One of the two says nowhere where it lies.
-    """
-    for raster in (source, target):
-        if raster.georeference.crs is None or raster.georeference.transform is None:
-            raise DataError(
-                "has no CRS or no grid, so labels cannot be brought to their image",
-                where=raster.path,
-                fix="give both a georeference (gdal_edit.py -a_srs ...)",
-            )
-    # nodata cannot mark what the source leaves out: every byte may be an id
-    aligned = np.full((target.height, target.width), fill, dtype=np.int16)
-    reproject(
-        labels.astype(np.int16),
-        aligned,
-        src_transform=source.georeference.transform,
-        src_crs=source.georeference.crs,
-        src_nodata=-1,
-        dst_transform=target.georeference.transform,
-        dst_crs=target.georeference.crs,
-        dst_nodata=-1,
-        resampling=Resampling.nearest,
-        init_dest_nodata=True,
-    )
-    aligned[aligned < 0] = fill
-    return aligned.astype(np.uint8)
 
 
 def tell_colours(colours: Counter[Rgb], most: int = 6) -> str:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from mmrs.apis.exif import exif_turn, turned
 from mmrs.apis.prepare.files import file_sha256
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, PolygonLabels
-from mmrs.apis.prepare.label_files import LabelFile, align, read_colour_table
+from mmrs.apis.prepare.label_files import LabelFile, read_colour_table
 from mmrs.apis.prepare.polygons import cached_polygons
 from mmrs.errors import DataError
+from mmrs.geo.aligned_labels import AlignedLabels
 from mmrs.geo.checksums import verify_png
 from mmrs.geo.raster import Georeference, Raster
 from mmrs.geo.rasterize import NO_POLYGON, Polygons
@@ -144,7 +145,7 @@ class OpenLabels:
         self._scratch = scratch
         self._stack = ExitStack()
         self.file: LabelFile | None = None
-        self._aligned: NDArray[np.uint8] | None = None
+        self._aligned: AlignedLabels | None = None
 
     def __enter__(self) -> OpenLabels:
         source = self.job.source
@@ -157,6 +158,8 @@ class OpenLabels:
                     _named_labels(self._path, self._job.rule, source.where)
                 )
                 self._check_grid(self.file, source.where)
+                if self._aligned is not None:
+                    stack.callback(self._aligned.close)
             self._stack = stack.pop_all()
         return self
 
@@ -173,7 +176,8 @@ class OpenLabels:
         if self.file is None:
             return self._burn(window)
         if self._aligned is not None:
-            return self._aligned[window.slices]
+            pixels, valid = self._aligned.read(window)
+            return self.file.decode(pixels, window, own, valid)
         return self.file.read(window, own)
 
     def source(self) -> dict[str, Any]:
@@ -213,8 +217,7 @@ class OpenLabels:
         if told is None and self._image.turn < 5:
             return
         if self._job.reproject:
-            whole = file.read(label.full)
-            self._aligned = align(whole, label, image, self._job.rule.ignore)
+            self._aligned = AlignedLabels(label.path, image)
             return
         one, other = label.georeference, image.georeference
         both = one.transform is not None and other.transform is not None

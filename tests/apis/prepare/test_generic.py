@@ -567,6 +567,37 @@ def test_labels_on_another_grid_are_told_and_brought_over_on_request(tmp_path: P
     check_labels(tmp_path / "p", [wanted])
 
 
+@pytest.mark.parametrize("colours", [False, True])
+def test_labels_brought_over_are_those_of_the_nearest_pixel(tmp_path: Path, colours: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = make_labels((24, 24), (0, 1, 2), rng)
+    # the image: pixels of 0.7 m from 1.9 m right and 1.3 m below the corner of the labels
+    image = archives.tif(
+        np.ones((30, 34, 3), np.uint8), crs=UTM,
+        transform=Affine(0.7, 0, 400_001.9, 0, -0.7, 4_999_998.7),
+    )  # fmt: skip
+    stored = archives.tif(
+        COLOURS[labels] if colours else labels, crs=UTM,
+        transform=Affine(1, 0, 400_000, 0, -1, 5_000_000),
+    )  # fmt: skip
+    archives.write_files(tmp_path / "s", {"images/t0.tif": image, "masks/t0.tif": stored})
+    options = {"palette": PALETTE} if colours else {}
+    manifest = run(tmp_path / "s", tmp_path / "o", reproject=True, tile=16, stride=9, **options)
+    row = np.floor(1.3 + 0.7 * (np.arange(30) + 0.5)).astype(int)
+    col = np.floor(1.9 + 0.7 * (np.arange(34) + 0.5)).astype(int)
+    inside = (row < 24)[:, None] & (col < 24)[None]
+    assert 0 < inside.sum() < inside.size
+    wanted = np.where(inside, labels[row.clip(0, 23)[:, None], col.clip(0, 23)], 255)
+    (made,) = manifest["images"]
+    for window, one in zip(made["windows"], made["tiles"], strict=True):
+        top, left, height, width = window
+        np.testing.assert_array_equal(
+            read_png(tmp_path / f"o/ann_dir/train/{one['stem']}.png"),
+            wanted[top : top + height, left : left + width],
+        )
+    assert made["unknown_pixels"] == 0
+
+
 def test_pixels_without_image_data_are_ignored(tmp_path: Path) -> None:
     labels = np.ones((8, 8), np.uint8)
     pixels = np.full((8, 8, 1), 5, np.float32)
