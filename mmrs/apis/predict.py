@@ -19,7 +19,7 @@ from mmrs.apis.scene_run import SceneResult
 from mmrs.apis.scene_settings import SceneOutputs, Settings
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import Size, WindowModel, half
-from mmrs.errors import ConfigError, DataError, OutputError
+from mmrs.errors import ConfigError, DataError, EnvironmentError, OutputError
 from mmrs.geo.array_raster import DatasetRaster
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.memory_rows import MemoryRows
@@ -206,9 +206,7 @@ def predict_scenes(
     if resume:
         check_identity(settings.model)
     if crf is not None:
-        from mmrs.apis.crf_pass import without_window_crf  # it needs torch
-
-        model = without_window_crf(model)
+        model = _without_window_crf(model)
     size = model.window if window is None else window
     paths = [(_image(image), _target(out)) for image, out in pairs]
     check_outputs(paths, settings.outputs)
@@ -277,6 +275,18 @@ def plan_scene(
                 fix="give a file or an array, or leave it out",
             )  # fmt: skip
     return Scene(image, plan, range(plan.height), out)
+
+
+def _without_window_crf(model: WindowModel) -> WindowModel:
+    try:
+        from mmrs.apis.crf_pass import without_window_crf
+    except ImportError as error:
+        raise EnvironmentError(
+            f"a dense CRF needs PyTorch ({error})",
+            where="crf",
+            fix="install torch, or leave the CRF out",
+        ) from error
+    return without_window_crf(model)
 
 
 def _image(image: str | Path | Raster) -> Path | Raster:

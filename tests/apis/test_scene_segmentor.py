@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from mmrs.apis import CRFSettings, SceneOutputs, ScenePrediction, SceneSegmentor
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.export import export_onnx
-from mmrs.errors import ConfigError, DataError
+from mmrs.errors import ConfigError, DataError, EnvironmentError
 from mmrs.geo.raster import Raster
 from mmrs.ops.crf import dense_crf
 from tests.apis.test_predict import ROTATED, ColourModel, demo_config, read_map, save_model
@@ -355,7 +355,8 @@ def test_a_resumed_map_with_a_crf_is_the_uninterrupted_one(
     pixels[30:34] = 0
     path = write(tmp_path / "scene.tif", pixels, nodata=0)
     outputs = SceneOutputs(probabilities=True, score_dtype="float32")
-    how = {**HOW, "crf": CRF, "outputs": outputs, "resample": resample}
+    crf = replace(CRF, tile_px=13)
+    how = {**HOW, "crf": crf, "outputs": outputs, "resample": resample}
     segmentor = SceneSegmentor(model)
     segmentor(path, out=tmp_path / "whole.tif", **how)
     all_batches = len(model.shapes)
@@ -401,3 +402,9 @@ def test_a_crf_that_does_not_fit_is_refused_before_anything_is_predicted() -> No
     with pytest.raises(ConfigError, match="nothing says how large the values of uint16 are"):
         segmentor(make_pixels("uint16"), crf=CRF, **HOW)
     assert not model.shapes
+
+
+def test_a_crf_without_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mmrs.apis.crf_pass", None)
+    with pytest.raises(EnvironmentError, match=r"crf: a dense CRF needs PyTorch .*\. Fix: install"):
+        SceneSegmentor(PlaceModel())(make_pixels(), crf=CRF, **HOW)
