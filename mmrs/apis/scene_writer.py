@@ -23,7 +23,7 @@ from mmrs.apis.window_protocol import WindowModel
 from mmrs.geo.block_cache import cache_bytes
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.publish import count_labels
-from mmrs.geo.raster import Raster
+from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.resampled import BackToGrid, ResampledRaster
 from mmrs.geo.row_spool import RowSpool
 from mmrs.geo.scene_rows import SceneRows, Wanted
@@ -49,6 +49,7 @@ class SceneWriter:
             raster = stack.enter_context(open_predicted(scene, model, settings))
             source = raster.source if isinstance(raster, ResampledRaster) else raster
             self._georeference = source.georeference
+            self._cache_bytes = _cache_bytes(raster, scene)
             self._tags = run_tags(scene, settings) if isinstance(scene.out, Path) else {}
             self._spool = stack.enter_context(open_spool(scene, source, model, settings))
             if isinstance(self._spool, RowSpool) and self._spool.space_warning is not None:
@@ -81,7 +82,7 @@ class SceneWriter:
 
     def publish(self) -> NDArray[np.int64]:
         """Write the files out of the rows that were kept; returns how often each value occurs."""
-        with self._stack, rasterio.Env():
+        with self._stack, rasterio.Env(GDAL_CACHEMAX=self._cache_bytes):
             if isinstance(self._spool, MemoryRows):
                 return count_labels(self._spool.result().labels, len(self._model.classes))
             counts = publish_scene(
@@ -116,10 +117,16 @@ class SceneWriter:
 def open_predicted(scene: Scene, model: WindowModel, settings: Settings) -> Raster:
     """Open a scene as the model takes it; warnings were given when it was planned."""
     raster = open_scene(scene.image, model.contract, resample=settings.resample, warn=False)
-    if not settings.resample:
-        needed = cache_bytes(raster, scene.plan.window_height)
-        rasterio.env.set_gdal_config("GDAL_CACHEMAX", needed)  # until the Env around ends
+    # until the Env around ends
+    rasterio.env.set_gdal_config("GDAL_CACHEMAX", _cache_bytes(raster, scene))
     return raster
+
+
+def _cache_bytes(raster: Raster, scene: Scene) -> int:
+    # how many rows of its file a resampled scene reads at a time, it alone knows
+    if isinstance(raster, ResampledRaster):
+        return GDAL_CACHE_BYTES
+    return cache_bytes(raster, scene.plan.window_height)
 
 
 def open_spool(
