@@ -26,7 +26,7 @@ from mmrs.apis.scene_ranks import run_on_ranks
 from mmrs.apis.scene_resume import run_scenes
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.apis.window_protocol import Size, WindowModel
-from mmrs.errors import EnvironmentError, OutputError
+from mmrs.errors import ConfigError, EnvironmentError, OutputError
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.raster import Raster
 
@@ -82,6 +82,8 @@ def predict_command(
     with end_on_signals(), _several_processes(launcher) as group:
         quiet_but_first(group)
         model.check()
+        _check_numbers(batch_size=batch_size, window=window, stride=stride)
+        _ = outputs.vector_options  # refuses what has no meaning
         pairs = expand_scenes(image, out)
         check_outputs(pairs, outputs)
         single = is_single(image)
@@ -192,6 +194,12 @@ def _several_processes(launcher: str) -> Iterator[RankGroup | None]:
         return
     with join_ranks() as group:
         yield group
+
+
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ConfigError(f"must be >= 1, got {number}", where=f"--{name.replace('_', '-')}")
 
 
 def _stride(

@@ -166,6 +166,7 @@ class RankGroup:
         if self.rank == 0:
             for rank in range(1, self.size):
                 self.get(f"done/{rank}")
+            self._show(all_done=True)
             self.put("bye", "")
             self._wait_until_gone(LEAVE_SECONDS)
         else:
@@ -255,7 +256,7 @@ class RankGroup:
             print(f"error: {self._error}", file=sys.stderr, flush=True)
         os._exit(1)
 
-    def _show(self) -> None:
+    def _show(self, *, all_done: bool = False) -> None:
         if self.progress is None:
             return
         others = [
@@ -263,7 +264,7 @@ class RankGroup:
         ]
         numbers = [self._mine, *((int(a), int(b)) for _, a, b in (seen.split() for seen in others))]
         total = max(self.planned, sum(b for _, b in numbers))
-        self.progress(sum(a for a, _ in numbers), total)
+        self.progress(total if all_done else sum(a for a, _ in numbers), total)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
