@@ -122,7 +122,7 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
     )
     areas = group.add_mutually_exclusive_group()
     areas.add_argument(
-        "--min-area-m2", type=float, default=0.0, metavar="M2", help="leave smaller polygons out"
+        "--min-area-m2", type=float, default=0.0, metavar="M2", help="smaller ones join a neighbour"
     )
     areas.add_argument(
         "--min-area-px", type=float, default=0.0, metavar="PX", help="the same in pixels"
