@@ -85,8 +85,14 @@ def _map_path(relative: Path, folder: Path) -> Path:
 
 
 def _from_tree(root: Path, out: Path) -> list[Path]:
-    found = []
-    for here, folders, names in os.walk(root):
+    found: list[Path] = []
+    visited = set()
+    for here, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(here)
+        if place in visited:  # a link back up, or a second way to a folder
+            folders[:] = []
+            continue
+        visited.add(place)
         # sorted in place: os.walk goes on in this order
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(here, name) for name in sorted(names) if not name.startswith(".")]

@@ -59,6 +59,15 @@ def test_a_tree_is_mirrored(tmp_path: Path):
     assert list(found) == ["z.vrt", "a/x.tif", "b/x.tif", "b/a.tif.d/y.jp2", "b/c d/é.PNG"]
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path):
+    touch(tmp_path, "in/x.tif", "far/y.tif")
+    (tmp_path / "in" / "far").symlink_to(tmp_path / "far")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    pairs = expand_scenes(str(tmp_path / "in"), str(tmp_path / "out"))
+    expected = {"x.tif": "x.tif", "far/y.tif": "far/y.tif"}
+    assert names(pairs, tmp_path / "in", tmp_path / "out") == expected
+
+
 def test_a_pattern_is_mirrored_from_its_fixed_part(tmp_path: Path):
     touch(tmp_path, "in/a/x.tif", "in/b/x.tif", "in/b/c/x.tif", "in/b/x.txt", "in/y.tif")
     out = tmp_path / "out"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mmrs.apis.scene_writer
 from mmrs.apis.predict import predict_scenes
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import ConfigError, OutputError
@@ -93,6 +94,33 @@ def test_rows_that_were_all_kept_are_published_without_the_model(
     predict_scenes(pairs[:1], model, window=16, resume=True)
     assert model.calls == 0
     assert pairs[0][1].exists() and not spool_path(pairs[0][1]).exists()
+
+
+def test_a_file_that_cannot_be_written_ends_the_run_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = [f"{index}.tif" for index in range(20)]
+    for name in names:
+        make_geotiff(tmp_path / name, size_px=(16, 16))
+    many = [(tmp_path / name, tmp_path / "maps" / name) for name in names]
+    real = mmrs.apis.scene_writer.publish_scene
+
+    def fail(spool, *args, **kwargs):
+        if spool.target.name == "1.tif":
+            raise OutputError("no", where=spool.target)
+        return real(spool, *args, **kwargs)
+
+    model = CountedModel()
+    with monkeypatch.context() as patched:
+        patched.setattr("mmrs.apis.scene_writer.publish_scene", fail)
+        with pytest.raises(OutputError, match=r"1\.tif: no"):
+            predict_scenes(many, model, window=16, batch_size=1)
+    assert model.calls < 12
+    # nothing is held any more, and of what was computed a batch is lost
+    again = CountedModel()
+    written = predict_scenes(many, again, window=16, batch_size=1, resume=True)
+    assert len(written) == 20
+    assert again.calls <= 20 - model.calls + 1
 
 
 def test_a_model_without_identity_cannot_go_on(pairs: list):
