@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from mmrs.apis.prepare.files import write_whole
 from mmrs.apis.prepare.job import ImageJob, JobResult
 from mmrs.apis.prepare.opened import OpenImage, OpenLabels
 from mmrs.errors import DataError
+from mmrs.geo.raster import GDAL_CACHE_BYTES
 from mmrs.geo.tile_files import encode_tile, window_georeference
 from mmrs.geo.windows import Window, WindowPlan
 
@@ -36,6 +38,8 @@ def cut_image(job: ImageJob, root: Path, scratch: Path) -> JobResult:
         OutputError: A tile cannot be written.
     """
     with ExitStack() as stack:
+        # GDAL's own is a share of the machine's memory, in each of the workers
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
         image = stack.enter_context(OpenImage(job, scratch))
         labels = [stack.enter_context(OpenLabels(job, one, image, scratch)) for one in job.labels]
         try:
