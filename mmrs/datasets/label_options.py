@@ -44,6 +44,9 @@ def check_label_options(options: Mapping[str, Any], *, num_classes: int) -> None
         raise _wrong(
             "label_colors", "label_ignore_colors is set without them", "give a colour a class"
         )
+    colors = options["label_colors"]
+    if colors and len(colors) != num_classes:
+        raise _wrong("label_colors", f"{len(colors)} for {num_classes} classes", "give one a class")
     named = [key for key, unset in _OF_RASTERS.items() if (options[key] or unset) != unset]
     if len(named) > 1:
         raise _wrong(

@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from mmrs.errors import ConfigError, DataError
+from mmrs.errors import DataError
 from mmrs.geo.polygon_file import read_polygons
 from mmrs.geo.raster import to_coordinates
 from mmrs.geo.rasterize import Polygons
@@ -35,18 +35,11 @@ def areas_in_pixels(
         infos: With the ``img_path`` of each.
 
     Raises:
-        ConfigError: It is neither.
         DataError: No raster meets it, or one has no CRS to place polygons by.
     """
     polygons = None
     if isinstance(area, str):
         polygons = read_polygons(Path(data_root or "", area))
-    elif len(area) != 4:
-        raise ConfigError(
-            f"{list(area)} is neither a file nor (left, bottom, right, top)",
-            where="RasterSegDataset.area",
-            fix="give a file of polygons, or four coordinates",
-        )
     areas = [_in_pixels(area, polygons, reader, info["img_path"]) for info in infos]
     if not any(each.area > 0 for each in areas):
         raise DataError(

@@ -23,6 +23,7 @@ from mmrs.datasets.raster_facts import (
 )
 from mmrs.datasets.raster_files import Patterns, find_files, pair_files
 from mmrs.datasets.raster_labels import RasterLabels
+from mmrs.datasets.raster_options import check_raster_options
 from mmrs.datasets.raster_scaling import default_cache_dir, make_scaling
 from mmrs.datasets.window_options import check_sampler, make_windows
 from mmrs.errors import ConfigError
@@ -121,6 +122,19 @@ class RasterSegDataset(BaseSegDataset):
                 where="RasterSegDataset.metainfo",
                 fix="set metainfo=dict(classes=('background', 'building'))",
             )
+        check_raster_options(
+            {
+                "window_sampler": window_sampler,
+                "scaling": scaling,
+                "label_map": label_map,
+                "class_of": class_of,
+                "bands": bands,
+                "area": area,
+                "max_open_files": max_open_files,
+            },
+            pipeline=pipeline,
+            further=kwargs,
+        )
         self.images = images
         self.labels = labels
         self.stem_pattern = stem_pattern
@@ -146,7 +160,7 @@ class RasterSegDataset(BaseSegDataset):
         }
         self._told: set[str] = set()
         # images and labels say where the files are
-        super().__init__(pipeline=list(pipeline), data_prefix={}, **kwargs)
+        super().__init__(**{**kwargs, "pipeline": list(pipeline), "data_prefix": {}})
         if self.sampler_options.get("count_once"):
             self._metainfo["count_once"] = True  # for the protocol that metrics print
 

@@ -23,7 +23,7 @@ UNSET: dict[str, Any] = {
     "ignore_index": 255,
     "reduce_zero_label": False,
 }
-COLORS = [(0, 0, 0), (9, 9, 9)]
+COLORS = [(0, 0, 0), (9, 9, 9), (8, 8, 8)]
 
 
 def test_what_is_not_set_and_what_is_right_passes():
@@ -47,6 +47,7 @@ def test_what_is_not_set_and_what_is_right_passes():
         ({"attribute": "k", "class_of": {"a": -1}}, "class_of: must be a whole number.* got -1"),
         ({"class_of": {"a": 1}}, "attribute: class_of maps values of an attribute"),
         ({"label_ignore_colors": [(1, 1, 1)]}, "label_colors: label_ignore_colors is set"),
+        ({"label_colors": COLORS[:2]}, "label_colors: 2 for 3 classes"),
         ({"label_map": {1: 0}, "label_colors": COLORS}, "label_map and label_colors would both"),
         ({"label_map": {1: 0}, "reduce_zero_label": True}, "reduce_zero_label and label_map"),
         ({"label_colors": COLORS, "reduce_zero_label": True}, "reduce_zero_label and label_colo"),
