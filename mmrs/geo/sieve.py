@@ -13,6 +13,7 @@ from mmrs.geo.row_strips import Rows, cut, stacked
 from mmrs.geo.runs import find_runs, join, stretches
 
 MIN_STRIP_ROWS, MAX_STRIP_ROWS = 64, 1024
+MAX_STRIP_PX = 1 << 24  # of wide maps: two strips are held at about 12 bytes a pixel
 
 
 class Sieve:
@@ -25,8 +26,8 @@ class Sieve:
 
     Two strips of rows are looked at together and the upper one is given out, so no more than two
     strips are kept, and the result does not depend on the pieces that the rows come in. A strip
-    has as many rows as a small region can have at most; beyond 1024 rows the rule is cut short:
-    a region that crosses a whole strip is large, whatever its area.
+    has as many rows as a small region can have at most; beyond 1024 rows, or 16 million pixels,
+    the rule is cut short: a region that crosses a whole strip is large, whatever its area.
 
     Args:
         width: Columns.
@@ -38,6 +39,7 @@ class Sieve:
         nodata: The label of what has no class; it is no neighbour.
 
     Attributes:
+        strip_rows: Rows of a strip.
         moved_regions: Small regions that took another class so far.
         moved_px: Their pixels.
         dropped_regions: Small regions that became nodata so far.
@@ -62,7 +64,7 @@ class Sieve:
             raise ValueError(f"areas must be > 0, got {minimum} and {smallest_pixel_m2}")
         if strip_rows is None:
             pixels = minimum / smallest_pixel_m2 if in_m2 else minimum
-            rows = math.ceil(min(pixels, MAX_STRIP_ROWS))
+            rows = math.ceil(min(pixels, MAX_STRIP_ROWS, MAX_STRIP_PX / width))
             strip_rows = max(MIN_STRIP_ROWS, rows)
         if strip_rows < 1:
             raise ValueError(f"strip_rows must be >= 1, got {strip_rows}")
@@ -70,7 +72,7 @@ class Sieve:
         self._minimum = minimum
         self._in_m2 = in_m2
         self._merge = merge
-        self._strip_rows = strip_rows
+        self.strip_rows = strip_rows
         self._nodata = nodata
         self._above = np.full((1, width), nodata, dtype=np.uint8)
         self._waiting: list[Rows] = []
@@ -87,12 +89,12 @@ class Sieve:
         done = []
         self._waiting.append(rows)
         self._waiting_rows += len(rows.labels)
-        while self._waiting_rows >= 2 * self._strip_rows:
-            both, rest = cut(stacked(self._waiting), 2 * self._strip_rows)
-            self._sift(both, self._strip_rows)
-            upper, lower = cut(both, self._strip_rows)
+        while self._waiting_rows >= 2 * self.strip_rows:
+            both, rest = cut(stacked(self._waiting), 2 * self.strip_rows)
+            self._sift(both, self.strip_rows)
+            upper, lower = cut(both, self.strip_rows)
             self._waiting = [lower, rest]
-            self._waiting_rows -= self._strip_rows
+            self._waiting_rows -= self.strip_rows
             done.append(upper)
         return done
 

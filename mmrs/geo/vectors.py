@@ -55,7 +55,9 @@ class VectorOutput:
         self._tolerance_px = _tolerance_px(options, reference, height=height, width=width)
         self._keep_outline = options.keep_outline
         self._strips = RowStrips(STRIP_ROWS) if self._tolerance_px else None
-        self._stream = PolygonStream(width, reference.transform)
+        self._stream = PolygonStream(
+            width, reference.transform, junctions=_needs_junctions(target, reference)
+        )
 
     def push(self, labels: NDArray[np.uint8], confidence: NDArray[np.floating] | None) -> None:
         """Take the next rows.
@@ -298,6 +300,18 @@ def write_vectors(
 def _crs(reference: Georeference) -> object | None:
     """The CRS that polygons are in: none without a grid."""
     return None if reference.transform is None else reference.crs
+
+
+def _needs_junctions(target: Path, reference: Georeference) -> bool:
+    """Whether straight borders of the grid are not quite straight in the file's coordinates.
+
+    Neighbours must then have the same points on the borders that they share.
+    """
+    if reference.transform is None:
+        return False
+    rotated = not (reference.transform.b == 0 == reference.transform.d)
+    reprojected = target.suffix.lower() == ".geojson" and not reference.crs.is_geographic
+    return rotated or reprojected
 
 
 def _tolerance_px(

@@ -126,6 +126,14 @@ def test_a_region_across_a_whole_strip_is_large_whatever_its_area() -> None:
     assert (found[:, 2] == 1).all() and not (found == 2).any()
 
 
+@pytest.mark.parametrize(
+    ("width", "minimum", "rows"),
+    [(10, 2, 64), (10, 200, 200), (10, 9_999, 1024), (2**16, 9_999, 256), (2**20, 9_999, 64)],
+)
+def test_strips_are_as_high_as_small_regions_within_limits(width, minimum, rows) -> None:
+    assert Sieve(width, minimum).strip_rows == rows
+
+
 def test_areas_in_square_metres_follow_the_rows() -> None:
     labels = np.zeros((8, 6), dtype=np.uint8)
     labels[1, 1:3], labels[6, 1:3] = 1, 1

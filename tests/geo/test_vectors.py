@@ -108,6 +108,29 @@ def test_simpler_borders_move_by_no_more_metres_than_told(tmp_path: Path) -> Non
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 4
 
 
+ROTATED = Affine.translation(5e5, 5e6) @ Affine.rotation(30) @ Affine.scale(0.3, -0.3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "transform"),
+    [(".geojson", UTM.transform), (".gpkg", ROTATED), (".gpkg", UTM.transform)],
+)
+def test_neighbours_meet_without_gaps_in_the_coordinates_of_the_file(
+    tmp_path: Path, suffix: str, transform: Affine
+) -> None:
+    labels = blobs(25, 25, 3, 6)
+    labels[labels == NODATA] = 3
+    path = tmp_path / f"map{suffix}"
+    write(path, labels, reference=Georeference(UTM.crs, transform))
+    polygons = read(path)[1]
+    shared = suffix == ".geojson" or transform is ROTATED
+    assert shapely.coverage_is_valid(polygons) == shared
+    assert shapely.union_all(polygons).geom_type == "Polygon"
+    if shared:
+        whole = shapely.coverage_union_all(polygons)
+        assert whole.geom_type == "Polygon" and not whole.interiors
+
+
 def test_confidence_goes_along(tmp_path: Path) -> None:
     labels = blobs(20, 20, 3, 1)
     scores = np.random.default_rng(0).random((20, 20), dtype=np.float32)
