@@ -26,6 +26,7 @@ from mmrs.apis.channel_contract import (
 from mmrs.apis.channel_files import contract_of_dataset, contract_of_raster, open_image
 from mmrs.apis.guarded_pipeline import leaf_datasets
 from mmrs.errors import ConfigError, DataError, LabelError
+from mmrs.geo.raster import gdal_errors
 
 _WIDE_MODES = ("I", "F")  # Pillow's, of more than 8 bits: also I;16, I;16B
 FIX = "use the config that it was trained with, on data of the same bands"
@@ -176,19 +177,22 @@ def check_image_file(path: str, expected: ChannelContract) -> None:
         DataError: With what was found and what is expected.
     """
     try:
-        raster = open_image(path, expected)
+        with (
+            open_image(path, expected) as raster,
+            gdal_errors(raster.path, "its header cannot be read"),
+        ):
+            if expected.bands == 3 and ColorInterp.palette in raster.dataset.colorinterp:
+                return  # the loading step gives the colours that it shows
+            found = contract_of_raster(raster)
     except DataError:
-        return  # not GDAL's: the loading step tells whether it is readable
-    with raster:
-        if expected.bands == 3 and ColorInterp.palette in raster.dataset.colorinterp:
-            return  # the loading step gives the colours that it shows
-        check_same_bands(
-            expected,
-            contract_of_raster(raster),
-            where=path,
-            fix="load it by dict(type='mmrs.LoadRaster') with one mean and std a band, or convert "
-            "the image (gdal_translate -b, -ot, -scale)",
-        )
+        return  # not GDAL's, or damaged: the loading step tells whether it is readable
+    check_same_bands(
+        expected,
+        found,
+        where=path,
+        fix="load it by dict(type='mmrs.LoadRaster') with one mean and std a band, or convert "
+        "the image (gdal_translate -b, -ot, -scale)",
+    )
 
 
 def check_label_file(path: str) -> None:

@@ -23,12 +23,20 @@ def contract_of_raster(raster: Raster) -> ChannelContract:
 
     A band that is marked as transparency but holds much else than 0 and 255 is a band: GDAL marks
     the fourth of 8 bits so by itself, and near infrared is often there.
+
+    Raises:
+        DataError: Its georeference squeezes it to a line or a point.
     """
     bands, (names, from_colours) = raster.count, band_names(raster)
     if alpha_holds_data(raster):
         bands, names = bands + 1, (*names, ALPHA_DATA)
     place = raster.georeference
-    sampling = ground_sampling(place.transform, place.crs, height=raster.height, width=raster.width)
+    try:
+        sampling = ground_sampling(
+            place.transform, place.crs, height=raster.height, width=raster.width
+        )
+    except ValueError as error:
+        raise DataError(str(error), where=raster.path, fix="georeference it anew") from error
     gsd_m = None if sampling is None else tuple(sampling)
     return ChannelContract(
         bands, raster.dtype, band_names=names, names_from_colours=from_colours, gsd_m=gsd_m

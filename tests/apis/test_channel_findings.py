@@ -6,17 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmrs.apis.channel_check import check_image_file
 from mmrs.apis.channel_config import loader_contract
+from mmrs.apis.channel_files import contract_of_raster
 from mmrs.apis.channel_findings import expected_channels
 from mmrs.apis.check_dataset import check_dataset
+from mmrs.apis.data_files import quiet_pillow
 from mmrs.apis.pair_check import PairChecker
 from mmrs.errors import DataError
+from mmrs.geo.raster import Raster
 from tests.apis.check_sets import geo_set, png_set
+from tests.fake_data import make_geotiff
+from tests.fuzz.mutants import make_mutant
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (20, 20, 4)).astype(np.uint8)
 
@@ -103,3 +109,21 @@ def test_a_config_without_a_model_expects_nothing(tmp_path: Path) -> None:
     cfg.pop("model")
     assert expected_channels(cfg) == []
     assert check_dataset(cfg).count("error") == 0
+
+
+@pytest.mark.parametrize("number", [207, 1152, 1351, 2695])
+def test_damaged_headers_are_left_to_who_reads_them(tmp_path: Path, number: int) -> None:
+    # found by the fuzz: transforms squeezed to a line, tags of no type
+    mutant = make_mutant(77, number)
+    (tmp_path / mutant.name).write_bytes(mutant.content)
+    with quiet_pillow():
+        check_image_file(str(tmp_path / mutant.name), loader_contract(LoadImageFromFile()))
+
+
+def test_a_transform_squeezed_to_a_line_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    make_geotiff(path, size_px=(8, 8))
+    with rasterio.open(path, "r+") as raster:
+        raster.transform = rasterio.Affine(1e-309, 0, 500_000, 0, -1e-309, 5_400_000)
+    with Raster(path) as raster, pytest.raises(DataError, match=r"a\.tif: .*degenerate"):
+        contract_of_raster(raster)
