@@ -28,6 +28,7 @@ class ModelChoice:
         channels_last: Likewise.
         tta: As of `AugmentedWindowModel`.
         scales: Likewise.
+        threads: Of ONNX Runtime on a CPU; its own choice by default.
     """
 
     files: Sequence[str]
@@ -38,6 +39,7 @@ class ModelChoice:
     channels_last: bool = False
     tta: Symmetries = "none"
     scales: Sequence[float] = field(default=(1.0,))
+    threads: int | None = None
 
     @property
     def is_onnx(self) -> bool:
@@ -71,15 +73,17 @@ class ModelChoice:
             )
 
     def on_own_device(self) -> ModelChoice:
-        """The same, for one of several processes on a machine: a GPU of its own, in turn."""
+        """The same, for one of several processes on a machine: a GPU, or cores, of its own."""
+        processes = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        mine = replace(self, threads=max(1, (os.cpu_count() or 1) // processes))
         if self.device not in (None, "cuda"):
-            return self
+            return mine
         import torch  # which several processes need anyway
 
         if not torch.cuda.is_available():
-            return self
+            return mine
         number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
-        return replace(self, device=f"cuda:{number}")
+        return replace(mine, device=f"cuda:{number}")
 
     def load(self) -> WindowModel:
         """Load it.
@@ -95,7 +99,7 @@ class ModelChoice:
     def _load_onnx(self) -> Any:
         from mmrs.apis.onnx_model import load_onnx_model
 
-        return load_onnx_model(self.files[0], device=self.device)
+        return load_onnx_model(self.files[0], device=self.device, threads=self.threads)
 
     def _load_segmentor(self) -> Any:
         from mmrs.apis.environment import prepare_process

@@ -197,6 +197,25 @@ def test_the_identity_tells_models_apart(onnx_model: Path, tmp_path: Path):
     assert len(found) == 5
 
 
+@pytest.mark.parametrize(
+    ("gpus", "asked", "device"),
+    [(0, None, None), (4, None, "cuda:1"), (2, "cuda", "cuda:1"), (4, "cuda:3", "cuda:3"),
+     (4, "cpu", "cpu")],
+)  # fmt: skip
+def test_processes_of_a_machine_share_its_gpus_and_cores(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, asked: str | None, device: str | None
+):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    for name, value in (("LOCAL_RANK", "5" if gpus == 4 else "1"), ("LOCAL_WORLD_SIZE", "6")):
+        monkeypatch.setenv(name, value)
+    choice = ModelChoice(["m.onnx"], device=asked).on_own_device()
+    assert (choice.device, choice.threads) == (device, 2)
+
+
 def softmax_model_of_other_scale():
     from onnx import numpy_helper
 
