@@ -16,6 +16,7 @@ from mmrs.errors import OutputError
 Columns = Mapping[str, NDArray[Any]]
 
 GEOMETRY = "geom"  # the column's name
+_NOT_FIRST = set("`~!@#$%^&*()+-={}|[]\\:\";'<>?,./")  # of a GeoPackage's layer, by GDAL
 FIX_SPACE = "free space on the disk"
 
 
@@ -79,10 +80,10 @@ class Checksum:
 
 
 def layer_name(target: Path) -> str:
-    """What a file's layer is called: the file's stem, or near it where that is reserved."""
+    """What a file's layer is called: the file's stem, or near it where that is not allowed."""
     stem = target.stem
-    reserved = ("gpkg_", "rtree_", "sqlite_")
-    return f"map_{stem}" if stem.lower().startswith(reserved) else stem
+    reserved = stem.lower().startswith(("gpkg_", "rtree_", "sqlite_"))
+    return f"map_{stem}" if reserved or stem[:1] in _NOT_FIRST else stem
 
 
 def to_wkb(polygons: NDArray[Any]) -> NDArray[Any]:

@@ -47,6 +47,11 @@ def test_crs_layer_and_spatial_index_are_there(tmp_path: Path, crs: CRS | None) 
     assert len(found) == len(meeting) < len(polygons)
 
 
+@pytest.mark.parametrize("name", ["a\"b'c", "x?y#z%20", "gpkg_a", "select", "(1)", "-v", "1", ".a"])
+def test_any_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    written(tmp_path / f"{name}.gpkg", None).read_back()
+
+
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

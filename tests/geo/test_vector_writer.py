@@ -41,7 +41,12 @@ def test_what_differs_is_told(other: Checksum, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("é map.gpkg", "é map"), ("gpkg_x.gpkg", "map_gpkg_x"), ("SQLite_1.gpkg", "map_SQLite_1")],
+    [
+        ("é map.gpkg", "é map"),
+        ("gpkg_x.gpkg", "map_gpkg_x"),
+        ("SQLite_1.gpkg", "map_SQLite_1"),
+        ("(1).gpkg", "map_(1)"),
+    ],
 )
 def test_layers_are_called_after_the_file_but_for_reserved_names(name: str, layer: str) -> None:
     assert layer_name(Path(name)) == layer
