@@ -38,7 +38,7 @@ class Converter:
         where: Where to get it.
         plan: Files of the source -> what to do.
         options: Names of the `Options` that it takes.
-        archives: Which archives inside the source it needs; all where None.
+        archives: Which archives inside the source it needs for the options given; all where None.
         downloads: Files that an official place gives out to scripts.
         finish: Writes what belongs to the set as a whole; returns the files' names.
         version: Counts changes of what it makes.
@@ -51,14 +51,16 @@ class Converter:
     where: str
     plan: Planner
     options: frozenset[str] = frozenset()
-    archives: re.Pattern[str] | None = None
+    archives: Callable[[Options], re.Pattern[str]] | None = None
     downloads: tuple[Download, ...] = ()
     finish: Callable[[Path, list[dict[str, Any]]], list[str]] = _nothing
     version: int = 1
 
-    def wants_archive(self, name: str) -> bool:
+    def wants_archive(self, name: str, options: Options) -> bool:
         """Whether an archive found inside the source is to be opened."""
-        return self.archives is None or self.archives.search(name.rpartition("/")[2]) is not None
+        if self.archives is None:
+            return True
+        return self.archives(options).search(name.rpartition("/")[2]) is not None
 
     def expects(self) -> str:
         """The mend for a source that is not what it should be."""

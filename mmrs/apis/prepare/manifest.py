@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,20 @@ from mmrs.version import __version__
 FORMAT = "mmrs.prepared/1"
 
 
-def hash_sources(source: Path, converter: Converter) -> list[dict[str, Any]]:
-    """Name, size and SHA-256 of each archive read; plain files are hashed as they are read."""
+def hash_sources(source: Path, is_read: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Name, size and SHA-256 of each archive; plain files are hashed as they are read.
+
+    Args:
+        source: A folder or an archive.
+        is_read: Tells by its name whether an archive found in the folder is read.
+    """
     archives = [source] if source.is_file() else []
     if source.is_dir():
         archives = sorted(
             Path(parent, name)
             for parent, _, names in os.walk(source, followlinks=True)  # as the survey did
             for name in names
-            if is_archive(name) and converter.wants_archive(name) and Path(parent, name).is_file()
+            if is_archive(name) and is_read(name) and Path(parent, name).is_file()
         )
     found = []
     with progress_bar("checksums") as show:

@@ -74,6 +74,14 @@ def _with_four_bands(plan: Plan) -> Plan:
     )
 
 
+def _archives(options: Options) -> re.Pattern[str]:
+    """The whole is tens of GB: what is not asked for stays closed."""
+    wanted = [r"5_Labels_\w+", "Potsdam", rf"\d_Ortho_{_ENDING[options.imagery or 'rgb']}"]
+    if options.dsm == "stack":
+        wanted.append("1_DSM")
+    return re.compile(rf"^({'|'.join(wanted)})\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
+
+
 CONVERTER = Converter(
     name="potsdam",
     title="ISPRS Potsdam: 38 images of 6000 x 6000 px at 5 cm, six classes",
@@ -83,8 +91,5 @@ CONVERTER = Converter(
     where=f"on request at {isprs.SITE}",
     plan=plan,
     options=isprs.OPTIONS | {"imagery"},
-    # the whole is tens of GB: what no option needs stays closed
-    archives=re.compile(
-        r"^(1_DSM|[234]_Ortho_\w+|5_Labels_\w+|Potsdam)\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE
-    ),
+    archives=_archives,
 )

@@ -92,12 +92,12 @@ def prepare(
         # another run may have finished it since
         if _check_out(out, key, run.overwrite) is not None:
             raise OutputError("another run has just prepared this set", where=out)
-        files = _survey(converter, source, staging.scratch, run)
+        files = _survey(converter, source, staging.scratch, options, run)
         plan = converter.plan(files, options, source)
         check_plan(plan, source)
         for note in plan.notes:
             tell(f"note: {note}")
-        sources = hash_sources(source, converter)
+        sources = hash_sources(source, lambda name: converter.wants_archive(name, options))
         records, skipped = _cut_all(plan, staging, options, run)
         if not any(record["tiles"] or record.get("listed") for record in records):
             told = [f"{one}: {why}" for one, why in (dict(plan.skipped) | skipped).items()]
@@ -150,8 +150,15 @@ def _check_out(out: Path, key: str, overwrite: bool) -> dict[str, Any] | None:
     return None
 
 
-def _survey(converter: Converter, source: Path, scratch: Path, run: RunOptions) -> list[SourceFile]:
-    files = survey(source, scratch, limits=run.limits, open_archive=converter.wants_archive)
+def _survey(
+    converter: Converter, source: Path, scratch: Path, options: Options, run: RunOptions
+) -> list[SourceFile]:
+    files = survey(
+        source,
+        scratch,
+        limits=run.limits,
+        open_archive=lambda name: converter.wants_archive(name, options),
+    )
     if not files:
         raise DataError("holds no files", where=source, fix=converter.expects())
     return files

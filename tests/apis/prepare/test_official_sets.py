@@ -140,6 +140,24 @@ def test_potsdam_tiles_have_the_labels_names_and_places_of_their_images(
     assert len(build("potsdam.py", out, "val_dataloader", pipeline=[])) == 18
 
 
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ({}, {"2_Ortho_RGB", "5_Labels_all", "5_Labels_all_noBoundary"}),
+        ({"imagery": "irrg", "dsm": "stack"},
+         {"1_DSM", "3_Ortho_IRRG", "5_Labels_all", "5_Labels_all_noBoundary"}),
+    ],
+)  # fmt: skip
+def test_archives_of_potsdam_that_are_not_asked_for_stay_closed(
+    tmp_path: Path, options: dict, read: set
+) -> None:
+    source, _ = archives.make_potsdam(tmp_path / "s", ["2_10"], nested=False)
+    (source / "4_Ortho_RGBIR.zip").write_bytes(b"not opened")
+    manifest = prepare("potsdam", source, tmp_path / "o", Options(**options),
+                       RunOptions(workers=0), tell=lambda line: None)  # fmt: skip
+    assert {one["name"].removesuffix(".zip") for one in manifest["sources"]} == read
+
+
 def test_potsdam_is_cut_as_the_papers_have_it() -> None:
     options = Options(tiles_per_side=13)
     plan = options.tiling(tile=512, stride=512).plan(6000, 6000)
