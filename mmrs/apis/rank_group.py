@@ -22,6 +22,7 @@ from mmrs.errors import MmrsError
 
 BEAT_SECONDS = 0.5
 LOST_SECONDS = 15.0  # without a sign of life
+_PIECE = 2**20  # characters: a store takes 8 MB at a time
 LEAVE_SECONDS = 12.0  # for the files to be closed, once an error is known
 
 Progress = Callable[[int, int], None]
@@ -87,7 +88,10 @@ class RankGroup:
         Raises:
             RankError: The store, and with it the first process, is gone.
         """
-        self._ask(lambda: self._store.set(key, value))
+        first, *others = [value[i : i + _PIECE] for i in range(0, max(1, len(value)), _PIECE)]
+        for number, piece in enumerate(others):
+            self._set(f"{key}/{number}", piece)
+        self._set(key, f"{len(others)} {first}")
 
     def get(self, key: str) -> str:
         """Wait for a value.
@@ -101,7 +105,14 @@ class RankGroup:
             self._show()
             time.sleep(pause)
             pause = min(1.5 * pause, 0.2)  # all ask one store, some for hours
+        count, _, first = self._ask(lambda: self._store.get(key)).decode().partition(" ")
+        return first + "".join(self._piece(f"{key}/{number}") for number in range(int(count)))
+
+    def _piece(self, key: str) -> str:
         return str(self._ask(lambda: self._store.get(key)).decode())
+
+    def _set(self, key: str, value: str) -> None:
+        self._ask(lambda: self._store.set(key, value))
 
     def check(self) -> None:
         """Raise where a process failed or is lost.

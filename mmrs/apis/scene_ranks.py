@@ -74,10 +74,13 @@ def _find_finished(
     group: RankGroup, scenes: Sequence[Scene], model: WindowModel, settings: Settings
 ) -> dict[int, NDArray[np.int64]]:
     """Scenes whose files are there, as the first process sees them."""
+    clean_up(scenes, settings)
+    group.put(f"clean {group.rank}", "")
     if group.rank:
         told = json.loads(group.get("finished"))
         return {int(index): np.array(counts) for index, counts in told.items()}
-    clean_up(scenes, settings)
+    for rank in range(group.size):
+        group.get(f"clean {rank}")  # nobody writes yet what another might take for left
     found = {}
     for index, scene in enumerate(scenes if settings.resume else ()):
         group.check()
