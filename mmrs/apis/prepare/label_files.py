@@ -233,7 +233,8 @@ def check_colour_type(raster: Raster, name: str) -> None:
         raise LabelError(
             f"its labels are colours of {raster.dtype}",
             where=name,
-            fix="convert them to 8 bits (gdal_translate -ot Byte -scale)",
+            fix="convert them to 8 bits (gdal_translate -ot Byte, with -scale 0 65535 0 255 where "
+            "they go that far)",
         )
 
 

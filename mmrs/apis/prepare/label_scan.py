@@ -108,7 +108,7 @@ class LabelScan:
         """The error of ids that do not begin at 0, or leave most numbers out."""
         told = ", ".join(map(str, sorted(self.values)[:20]))
         return LabelError(
-            f"labels hold {told}, and ids are 0, 1, 2, ...",
+            f"labels hold {told}, and ids count from 0 without gaps",
             where=self.first_label,
             fix=f"--label-map {suggested}"
             + (" (255 is ignored unless it is mapped as well)" if 255 in self.values else ""),
