@@ -27,7 +27,7 @@ from mmrs.apis.cli import run
 from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.scene_settings import SceneOutputs
 
-OUTPUTS = SceneOutputs(confidence=True)
+OUTPUTS = SceneOutputs(confidence=True, vectors=".geojson", areas=True)
 HOW = {"window": 48, "stride": 30, "batch_size": 2}
 
 

@@ -264,4 +264,5 @@ def test_a_finished_scene_is_not_predicted_again(server: Server, scenes: Path, t
     os.utime(scenes / "0.tif")
     assert server.predict(pairs_into(scenes, out), resume=True) == 0
     changed = [path.name for path in stamps if path.stat().st_mtime_ns != stamps[path]]
-    assert sorted(changed) == ["0.tif", "0_confidence.tif"]  # its image is another
+    # its image is another
+    assert sorted(changed) == ["0.geojson", "0.tif", "0_areas.csv", "0_confidence.tif"]
