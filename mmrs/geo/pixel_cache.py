@@ -25,7 +25,8 @@ class PixelCache:
     """A raster's pixels in memory-mapped files, made where they are not there yet.
 
     The files are as large as the pixels; the system keeps of them in memory what is used, and takes
-    it back when it needs the room. A raster that changes gets new files.
+    it back when it needs the room. A raster that changes gets new files, and so does one of whose
+    files a part is missing.
 
     Args:
         path: The raster.
@@ -47,10 +48,14 @@ class PixelCache:
         name = fingerprint([path], ["pixels", None if bands is None else list(bands), 1])
         pixels = Path(folder) / f"pixels-{name}.npy"
         mask = Path(folder) / f"pixels-{name}-mask.npy"
-        if not pixels.is_file():
+        with Raster(path, bands=bands) as raster:
+            files = [pixels, mask] if raster.has_invalid else [pixels]
+        mapped = _mapped(files)
+        if mapped is None:
             _unpack(Path(path), bands, pixels, mask)
-        self._pixels = np.load(pixels, mmap_mode="r")
-        self._mask = np.load(mask, mmap_mode="r") if mask.is_file() else None
+            mapped = [np.load(file, mmap_mode="r") for file in files]
+        self._pixels = mapped[0]
+        self._mask = mapped[1] if len(mapped) > 1 else None
         self.height, self.width = self._pixels.shape[:2]
 
     def read_with_valid(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
@@ -64,6 +69,14 @@ class PixelCache:
     def close(self) -> None:
         """Let go of the files."""
         del self._pixels, self._mask
+
+
+def _mapped(files: Sequence[Path]) -> list[NDArray[Any]] | None:
+    """The files as arrays; None where one is not there, or is cut: a clean-up takes what it likes."""
+    try:
+        return [np.load(file, mmap_mode="r") for file in files]
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _unpack(path: Path, bands: Sequence[int] | None, pixels: Path, mask: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 from mmrs.errors import DataError, OutputError
 from mmrs.geo import pixel_cache
 from mmrs.geo.pixel_cache import PixelCache
-from mmrs.geo.raster import Raster
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
 from tests.geo.test_raster import write_tiff
@@ -47,9 +46,9 @@ def test_it_is_made_once_and_anew_for_a_new_raster(
     PixelCache(path, folder)
     before = set(folder.iterdir())
     made = []
-    real = Raster.__init__
+    real = pixel_cache._unpack
     monkeypatch.setattr(
-        Raster, "__init__", lambda self, path, **k: (made.append(path), real(self, path, **k))[1]
+        pixel_cache, "_unpack", lambda path, *others: (made.append(path), real(path, *others))
     )
     PixelCache(path, folder).close()
     assert not made and set(folder.iterdir()) == before
@@ -78,3 +77,18 @@ def test_too_little_room_is_told_beforehand(path: Path, monkeypatch: pytest.Monk
 def test_without_a_folder_nothing_is_cached(path: Path) -> None:
     with pytest.raises(ValueError, match="cache_dir is not set"):
         WindowReader().cached(path)
+
+
+@pytest.mark.parametrize("lost", ["mask", "pixels", "end of pixels", "end of mask"])
+def test_it_is_made_anew_where_a_part_of_it_is_lost(path: Path, lost: str) -> None:
+    folder, whole = path.parent / "cache", Window(0, 0, 20, 30)
+    expected = WindowReader().read(path, whole)
+    PixelCache(path, folder).close()
+    for file in folder.iterdir():
+        if file.stem.endswith("mask") == ("mask" in lost):
+            if "end" in lost:
+                file.write_bytes(file.read_bytes()[:-9])
+            else:
+                file.unlink()
+    for one, two in zip(expected, WindowReader(cache_dir=folder).read(path, whole), strict=True):
+        np.testing.assert_array_equal(one, two)
