@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 # as a shell has it: 128 + the signal's number
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+TWICE_SECONDS = 1.0
 GRACE_SECONDS = 10.0  # for what is in the middle of something; a killed run can be gone on with
 
 
@@ -18,8 +20,8 @@ GRACE_SECONDS = 10.0  # for what is in the middle of something; a killed run can
 def end_on_signals() -> Iterator[None]:
     """Have SIGTERM and Ctrl-C leave the block by an exception, so that rows are kept.
 
-    Where leaving takes too long, or at a second signal, the process ends where it is: files
-    appear whole or not at all whatever happens.  Exit status 143 or 130.
+    Where leaving takes too long, or at a second Ctrl-C, the process ends where it is: files appear
+    whole or not at all whatever happens.  Exit status 143 or 130.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may ask for signals
@@ -28,8 +30,15 @@ def end_on_signals() -> Iterator[None]:
 
     def end(number: int, _: object) -> None:
         status = STATUS[signal.Signals(number)]
+        first = time.monotonic()
+
+        def end_now(again: int, _: object) -> None:
+            # torchrun sends more of them for one Ctrl-C; a user who means it takes longer
+            if again == signal.SIGINT and time.monotonic() > first + TWICE_SECONDS:
+                os._exit(status)
+
         for other in before:
-            signal.signal(other, lambda *_: os._exit(status))
+            signal.signal(other, end_now)
         timers.append(threading.Timer(GRACE_SECONDS, os._exit, [status]))
         timers[0].daemon = True
         timers[0].start()
