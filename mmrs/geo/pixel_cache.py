@@ -72,7 +72,7 @@ class PixelCache:
 
 
 def _mapped(files: Sequence[Path]) -> list[NDArray[Any]] | None:
-    """The files as arrays; None where one is not there, or is cut: a clean-up takes what it likes."""
+    """The files as arrays; None where one is missing or cut: clean-ups take what they like."""
     try:
         return [np.load(file, mmap_mode="r") for file in files]
     except (OSError, ValueError, EOFError):
