@@ -35,7 +35,7 @@ def read_contract(cfg: Config, split: Literal["train", "test"] = "test") -> Chan
     dataset = _first_dataset(cfg, split)
     pipeline = dataset.get("pipeline") or cfg.get(f"{split}_pipeline")
     model = cfg.model.get("module") or cfg.model  # test-time augmentation wraps it
-    if type_name(dataset) == "RasterSegDataset":
+    if type_name(dataset) in ("RasterSegDataset", "UnlabelledRasterDataset"):
         contract = _of_raster_dataset(dataset, model)
     elif not pipeline:
         contract = ChannelContract(3, "uint8", "reversed")

@@ -65,6 +65,7 @@ _MODULE_KEYS = (
     "auxiliary_head",
     "loss_decode",
     "data_preprocessor",
+    "projector",
 )
 # Dicts without a type that are read key by key, where a misspelt one is never noticed.
 _CLOSED: dict[str, tuple[str, ...]] = {

@@ -174,7 +174,8 @@ class SetCheck:
     def _packed(self, info: dict) -> Any:
         """Return a sample as a worker makes it."""
         pipeline = GuardedPipeline(self.transforms, check=check_of(self.dataset))
-        return pipeline(self.dataset.load_sample(0) if is_windowed(self.dataset) else _fresh(info))
+        loads = hasattr(self.dataset, "load_sample")  # which then has no loading steps
+        return pipeline(self.dataset.load_sample(0) if loads else _fresh(info))
 
     def _channels(self, packed: Any, result: PairResult) -> Iterator[Finding]:
         inputs = packed.get("inputs") if isinstance(packed, Mapping) else None

@@ -24,6 +24,7 @@ from mmrs.apis.label_table import LabelTable
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.engine.channel_contract_hook import ChannelContractHook
+from mmrs.engine.queue_length_hook import QueueLengthHook
 from mmrs.errors import CheckpointError, ConfigError, MmrsError
 from mmrs.models.layers.first_conv import inflate_on_load
 from mmrs.pretrained import look_after_pretrained_weights
@@ -83,6 +84,7 @@ def train(
             print_log(table.text(), "current")
         _build_training(runner, cfg)
         _agree_on_channels(runner, cfg)
+        runner.register_hook(QueueLengthHook())
         runner.train()
     except MmrsError as error:
         raise unwrap(error) from error

@@ -9,9 +9,11 @@ from mmrs.models.losses import (
     JointLoss,
     LabelSmoothingCrossEntropyLoss,
 )
-from mmrs.models.necks import MSFM, DilatedSPP, IFWMNeck
+from mmrs.models.necks import MSFM, DilatedSPP, IFWMNeck, MultiScalePool
 from mmrs.models.seg_data_preprocessor import SegDataPreProcessor
 from mmrs.models.segmentors import CRFCascadeEncoderDecoder, CRFEncoderDecoder
+from mmrs.models.selfsup import MoCoV2
+from mmrs.models.selfsup_data_preprocessor import SelfSupDataPreProcessor
 
 __all__ = [
     "MSFM",
@@ -28,8 +30,11 @@ __all__ = [
     "IFWMNeck",
     "JointLoss",
     "LabelSmoothingCrossEntropyLoss",
+    "MoCoV2",
+    "MultiScalePool",
     "RMNetEncoder",
     "RefinementHead",
     "SegDataPreProcessor",
+    "SelfSupDataPreProcessor",
     "SubPixelHead",
 ]
