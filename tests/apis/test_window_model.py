@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from mmrs.apis.augmented_model import AugmentedWindowModel
+from mmrs.apis.predict import predict_scene
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
 from mmrs.errors import ConfigError
+from mmrs.geo.blending import blend_profile
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.windows import plan_windows
-from tests.apis.test_predict import demo_config, save_model
+from tests.apis.test_predict import demo_config, read_map, save_model, write_scene
 
 
 @pytest.fixture
@@ -97,3 +100,47 @@ def test_its_band_blends_its_scores(trained, windows) -> None:
     (rows,) = band.pop_until(12)
     np.testing.assert_allclose(rows.probabilities, model(windows)[1], rtol=1e-5)
     np.testing.assert_array_equal(rows.labels, model(windows)[1].argmax(axis=0))
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+@pytest.mark.parametrize("how", [(16, 8, "cosine", 3), (12, 7, "flat", 4), (50, 20, "gaussian", 1)])
+def test_a_scene_is_blended_on_the_models_device_as_in_memory(
+    tmp_path: Path, how: tuple[int, int, str, int], augmented: bool
+) -> None:
+    """A network that looks around, its own band, ragged batches: float64 sums by hand."""
+    window, stride, blend, batch_size = how
+    cfg = demo_config(**{"model.decode_head.num_convs": 1, "model.decode_head.kernel_size": 5})
+    segmentor = load_window_model(*save_model(tmp_path, cfg), device="cpu")
+    model = AugmentedWindowModel(segmentor, symmetries="d4") if augmented else segmentor
+    pixels = np.random.default_rng(1).integers(0, 256, (37, 29, 3), dtype=np.uint8)
+    image = write_scene(tmp_path / "scene.tif", pixels)
+    predict_scene(
+        image, tmp_path / "map.tif", model, window=window, stride=stride, blend=blend,
+        batch_size=batch_size,
+    )  # fmt: skip
+    sums = np.zeros((4, 37, 29))
+    for place in plan_windows(37, 29, window, stride):
+        crop = pixels[place.slices][None]
+        sides = (blend_profile(side, blend).astype(np.float64) for side in crop.shape[1:3])
+        sums[:, *place.slices] += by_hand(segmentor, crop, augmented)[0] * np.outer(*sides)
+    expected = sums.argmax(axis=0)
+    two = np.sort(sums / sums.sum(axis=0), axis=0)[-2:]
+    sure = two[1] - two[0] > 1e-4  # else rounding decides
+    assert sure.mean() > 0.99
+    found = read_map(tmp_path / "map.tif")
+    np.testing.assert_array_equal(found[sure], expected[sure])
+    assert len(np.unique(found)) >= 3
+
+
+def by_hand(model: SegmentorWindowModel, windows: np.ndarray, augmented: bool) -> np.ndarray:
+    """Probabilities of windows; of all eight ways to lay them, the mean."""
+    if not augmented:
+        return model(windows)
+    total = np.zeros(())
+    for turns in range(4):
+        for flipped in (False, True):
+            laid = np.rot90(windows, turns, (1, 2))
+            scores = model(laid[:, ::-1] if flipped else laid)
+            scores = scores[:, :, ::-1] if flipped else scores
+            total = total + np.rot90(scores, -turns, (2, 3)).astype(np.float64) / 8
+    return total
