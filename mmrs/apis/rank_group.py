@@ -275,7 +275,8 @@ class RankGroup:
         ]
         numbers = [self._mine, *((int(a), int(b)) for _, a, b in (seen.split() for seen in others))]
         total = max(self.planned, sum(b for _, b in numbers))
-        self.progress(total if all_done else sum(a for a, _ in numbers), total)
+        if total:
+            self.progress(total if all_done else sum(a for a, _ in numbers), total)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:

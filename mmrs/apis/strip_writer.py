@@ -34,7 +34,7 @@ class StripWriter:
     """
 
     def __init__(self, scene: Scene, strip: Strip, model: WindowModel, settings: Settings) -> None:
-        self._out = scene.out
+        self._out, self._height = scene.out, len(strip.rows)
         self._spool = open_strip(scene, strip, model, settings)
         self.job = SceneJob(
             scene.rows,
@@ -48,12 +48,12 @@ class StripWriter:
 
     def close(self) -> None:
         """Let go of the rows, which stay for a resume."""
-        kept, height = self._spool.rows, self._spool.height
+        kept = self._spool.rows
         self._spool.close()
         if kept:
             logger.warning(
                 "%s: %d of the %d rows of this process are kept; --resume goes on from there",
-                self._out, kept, height,
+                self._out, kept, self._height,
             )  # fmt: skip
 
     def discard(self) -> None:
