@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="the labels' 0 is no data, 1 the first class",
     )
     labels.add_argument(
-        "--label-map", nargs="+", metavar="OLD=NEW", help="label ids that are other classes"
+        "--label-map",
+        nargs="+",
+        metavar="OLD=NEW",
+        help="label ids that are other classes; one below 0 is written --label-map=-1=255",
     )
     labels.add_argument(
         "--colour-labels",

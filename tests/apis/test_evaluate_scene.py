@@ -312,3 +312,12 @@ def test_the_tool_tells_in_one_line(tmp_path, scene, capsys):
     assert (
         capsys.readouterr().err.strip().splitlines()[-1].startswith(f"error: {tmp_path / 'no.tif'}")
     )
+
+
+def test_the_tool_takes_labels_below_0(tmp_path, scene, capsys):
+    (path, stored), _, label = scene
+    below = write_label(tmp_path / "b.tif", np.where(label == 255, -1, label).astype(np.int16))
+    assert run_tool("evaluate_scene", path, stored) == 0
+    expected = capsys.readouterr().out
+    assert run_tool("evaluate_scene", path, below, "--label-map=-1=255") == 0
+    assert capsys.readouterr().out == expected
