@@ -61,6 +61,15 @@ def _add_windows(group: argparse._ArgumentGroup) -> None:
         "--crf", action="store_true", help="sharpen borders by a dense CRF over the blended scores"
     )
     group.add_argument(
+        "--crf-halo", type=int, metavar="PX", help="what a tile of it sees around it; 160"
+    )
+    group.add_argument(
+        "--crf-scale",
+        type=float,
+        metavar="F",
+        help="what brings values to 0 .. 255 for it, where they are not of 8 bits: 0.0623 of 12",
+    )
+    group.add_argument(
         "--resample",
         action="store_true",
         help="read images at the pixel size that the model was trained at",
@@ -162,7 +171,10 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, predict, say where the maps are."""
     # options may stand between the files
-    args = parser_of_predict().parse_intermixed_args(argv)
+    parser = parser_of_predict()
+    args = parser.parse_intermixed_args(argv)
+    if not args.crf and (args.crf_halo, args.crf_scale) != (None, None):
+        parser.error("--crf-halo and --crf-scale go with --crf")
 
     # only now: --help and a mistyped option need no model
     from mmrs.apis.crf_settings import CRFSettings
@@ -191,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         resample=args.resample,
         resume=args.resume,
         skip_bad=args.skip_bad,
-        crf=CRFSettings() if args.crf else None,
+        crf=CRFSettings(halo_px=args.crf_halo, color_scale=args.crf_scale) if args.crf else None,
         outputs=SceneOutputs(
             format=args.format,
             compress=args.compress,

@@ -118,7 +118,7 @@ def color_bands(settings: CRFSettings, raster: Raster) -> tuple[list[int], float
             f"nothing says how large the values of {raster.dtype} are, and the colour sigma is "
             "made for 0 to 255",
             where=raster.path,
-            fix="set color_scale of the CRF: 255 by the largest value that the sensor gives, "
-            "such as 255/2047",
+            fix="set color_scale of the CRF (--crf-scale): 255 by the largest value that the "
+            "sensor gives, such as 255/2047 = 0.1246",
         )
     return [found.index(band) for band in chosen], settings.color_scale or 1.0

@@ -131,6 +131,34 @@ def test_stride_and_overlap_exclude_each_other(
     assert "not allowed with argument" in capsys.readouterr().err
 
 
+def test_the_crf_and_its_options_change_the_map(folder: Path, tmp_path: Path) -> None:
+    maps = []
+    for options in ([], ["--crf"], ["--crf", "--crf-scale", "0.05"]):
+        assert not load_main()([*arguments(folder, tmp_path / "map.tif"), *options])
+        with Raster(tmp_path / "map.tif") as raster:
+            maps.append(raster.read())
+    assert (maps[0] != maps[1]).any()
+    assert (maps[1] != maps[2]).any()
+
+
+def test_crf_options_are_handed_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict = {}
+    monkeypatch.setattr(
+        "mmrs.apis.predict_command.predict_command", lambda *_, **kw: seen.update(kw)
+    )
+    out = folder / "none.tif"
+    load_main()([*arguments(folder, out), "--crf", "--crf-halo", "9", "--crf-scale", "0.5"])
+    assert (seen["crf"].halo, seen["crf"].color_scale) == (9, 0.5)
+    load_main()(arguments(folder, out))
+    assert seen["crf"] is None
+
+
+def test_crf_options_alone_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        load_main()([*arguments(folder, folder / "none.tif"), "--crf-halo", "9"])
+    assert "--crf-halo and --crf-scale go with --crf" in capsys.readouterr().err
+
+
 def test_help_needs_no_torch() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(TOOL), "--help"],
