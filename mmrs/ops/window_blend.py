@@ -67,7 +67,8 @@ class TensorBand:
         ValueError: If a number has no meaning.
 
     Memory: ``K * h * width * 4`` bytes on ``device``, whatever the scene's height: 7 classes,
-    windows of 512 rows and 10,000 columns take 143 MB, 100,000 columns 1.4 GB.
+    windows of 512 rows and 10,000 columns take 143 MB, 100,000 columns 1.4 GB.  On a CPU none
+    before the first window is added.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class TensorBand:
         # windows on a grid with weights that are a product: so is the sum of the weights
         self._row_sums = torch.from_numpy(row_sums)[:, None].to(self.device)
         self._col_sums = torch.from_numpy(col_sums).to(self.device)
-        self._ring = torch.zeros(num_classes, self._window[0], width, device=self.device)
+        self._ring = _zeros((num_classes, self._window[0], width), self.device)
+        self._used = 0  # the first row that no window has reached: from there on all is zero
 
     @torch.no_grad()
     def add(self, row: int, col: int, scores: Tensor) -> None:
@@ -136,6 +138,7 @@ class TensorBand:
             (slice(0, capacity - split), slice(split, capacity)),
         ):
             self._ring[:, ring_rows, columns].addcmul_(scores[:, rows], self._weights[rows])
+        self._used = row + capacity
 
     @torch.no_grad()
     def pop_until(self, row: int) -> Iterator[BlendedRows]:
@@ -166,8 +169,12 @@ class TensorBand:
         first = self.top % capacity
         count = min(row - self.top, capacity - first)
         sums = self._ring[:, first : first + count]
+        finished = _zero_rows(sums, self._wants)
+        if self.top >= self._used:
+            # most of a large mosaic may hold nothing: what was not written is not even looked at
+            self.top += count
+            return _Copy(finished)
         weights = self._row_sums[self.top : self.top + count]
-        finished = _empty_rows(sums, self._wants)
         chunk = max(1, _CHUNK_VALUES[self.device.type == "cpu"] // (len(sums) * self.width))
         for start in range(0, count, chunk):
             part = slice(start, start + chunk)
@@ -263,14 +270,21 @@ def _to_host(rows: Tensor) -> Tensor:
     return host.copy_(rows, non_blocking=True)
 
 
-def _empty_rows(sums: Tensor, wants: tuple[bool, bool, bool]) -> _Decided:
+def _zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    if device.type == "cpu":
+        # takes no memory before it is written to, which PyTorch's own zeros do
+        return torch.from_numpy(np.zeros(shape, dtype=np.float32))
+    return torch.zeros(shape, device=device)
+
+
+def _zero_rows(sums: Tensor, wants: tuple[bool, bool, bool]) -> _Decided:
     confidence, entropy, probabilities = wants
     area = sums.shape[1:]
     return _Decided(
-        torch.empty(area, dtype=torch.uint8, device=sums.device),
-        torch.empty(area, device=sums.device) if confidence else None,
-        torch.empty(area, device=sums.device) if entropy else None,
-        torch.empty(sums.shape, device=sums.device) if probabilities else None,
+        torch.zeros(area, dtype=torch.uint8, device=sums.device),
+        torch.zeros(area, device=sums.device) if confidence else None,
+        torch.zeros(area, device=sums.device) if entropy else None,
+        torch.zeros(sums.shape, device=sums.device) if probabilities else None,
     )
 
 

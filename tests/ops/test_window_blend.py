@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -174,6 +176,27 @@ def test_sums_take_the_memory_that_is_stated() -> None:
         row_profile=profile, col_profile=profile, num_classes=5,
     )  # fmt: skip
     assert band._ring.nbytes == 5 * 16 * 64 * 4
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux tells it there")
+def test_ground_without_data_takes_no_memory_and_is_class_0() -> None:
+    profile = np.ones(256, dtype=np.float32)
+    before = resident_bytes()
+    band = TensorBand(
+        height=1024, width=51_200, row_starts=range(0, 1024, 256),
+        col_starts=range(0, 51_200, 256), row_profile=profile, col_profile=profile,
+        num_classes=20, confidence=True,
+    )  # fmt: skip
+    for piece in band.pop_until(768):
+        assert not piece.labels.any() and not piece.confidence.any()
+    assert band._ring.nbytes > 1e9
+    assert resident_bytes() - before < 0.2e9
+    assert band.top == 768
 
 
 def test_disorder_and_wrong_shapes_are_refused() -> None:
