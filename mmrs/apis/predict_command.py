@@ -218,18 +218,21 @@ def _pictures(
     if overlay is None:
         return {}
     path = Path(overlay)
-    if folder is not None:
+    if folder is None:
+        if path.suffix.lower() != ".png":
+            raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
+        pictures = {pairs[0][1]: path}
+    else:
         if path.suffix.lower() == ".png" or path.is_file():
             raise OutputError(
                 "several scenes need a folder for their pictures", where=overlay, fix="name one"
             )
-        return {out: path / out.relative_to(folder).with_suffix(".png") for _, out in pairs}
-    if path.suffix.lower() != ".png":
-        raise OutputError("the overlay is a PNG", where=overlay, fix="end its name in .png")
-    image, out = pairs[0]
-    if path.resolve() in (image.resolve(), out.resolve()):
-        raise OutputError("would overwrite another file of this run", where=overlay)
-    return {out: path}
+        pictures = {out: path / out.relative_to(folder).with_suffix(".png") for _, out in pairs}
+    others = {each.resolve() for pair in pairs for each in pair}
+    for picture in pictures.values():
+        if picture.resolve() in others:
+            raise OutputError("would overwrite another file of this run", where=picture)
+    return pictures
 
 
 def _write_pictures(

@@ -110,6 +110,8 @@ def test_skipped_scenes_are_told_and_the_status_is_not_0(
         (["IN/*.jp2", "gone.onnx", "OUT"], 1, "*.jp2: no scene: searched for .tif"),
         (["IN/y.png", "gone.onnx", "map.png"], 1, "map.png: a class map is a GeoTIFF"),
         (["IN", "gone.onnx", "OUT", "--overlay", "a.png"], 1, "several scenes need a folder for"),
+        (["IN", "gone.onnx", "OUT", "--overlay", "IN"], 1, "y.png: would overwrite another file"),
+        (["IN/y.png", "gone.onnx", "OUT", "--overlay", "IN/y.png"], 1, "y.png: would overwrite"),
         (["IN/y.png", "gone.onnx", "OUT", "--overlay", "a.gif"], 1, "the overlay is a PNG"),
         (["IN/y.png", "gone.onnx", "OUT"], 1, "gone.onnx: No such file"),
         (["IN", "gone.onnx", "OUT", "--batch-size", "0"], 1, "--batch-size: must be >= 1, got 0"),
