@@ -154,7 +154,8 @@ def _leave_out_crf(model: SegmentorWindowModel, without_crf: bool) -> tuple[str,
         raise ConfigError(
             "a dense CRF follows the network, and is not in ONNX: the maps would differ",
             where="model.type",
-            fix="--without-crf exports the network alone",
+            fix="--without-crf exports the network alone; tools/predict.py --crf puts a CRF over "
+            "the map",
         )
     # what the file is compared with has none either
     model.model.refine_logits = lambda logits, *_: logits
