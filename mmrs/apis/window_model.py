@@ -21,6 +21,7 @@ from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
+from mmrs.apis.device_memory import tell_if_too_small
 from mmrs.apis.model_identity import file_identity, text_identity
 from mmrs.apis.network_call import Amp, NetworkCall
 from mmrs.apis.tensor_scene_band import TensorSceneBand
@@ -103,8 +104,20 @@ class SegmentorWindowModel:
 
     @torch.inference_mode()
     def scores(self, windows: NDArray[Any]) -> torch.Tensor:
-        """The same on the model's device; on a GPU computed later, in the order of its queue."""
-        _, height, width, _ = windows.shape
+        """The same on the model's device; on a GPU computed later, in the order of its queue.
+
+        Raises:
+            EnvironmentError: The device has not the memory for so many windows.
+        """
+        count, height, width, _ = windows.shape
+        with tell_if_too_small(
+            self.device,
+            f"{count} windows of {height} x {width} px",
+            fix="choose a smaller --batch-size, or a smaller --window",
+        ):
+            return self._scores(windows, height, width)
+
+    def _scores(self, windows: NDArray[Any], height: int, width: int) -> torch.Tensor:
         inputs, metas = self._batches(windows)
         logits = self._network(inputs, metas)
         if self._refines:  # a CRF; a window's overlap is its halo
@@ -123,15 +136,24 @@ class SegmentorWindowModel:
         return other
 
     def make_band(self, plan: WindowPlan, blend: BlendKind, wanted: Wanted) -> TensorSceneBand:
-        """The band that blends these scores where they are computed."""
-        return TensorSceneBand(
-            plan,
-            len(self.classes),
-            blend=blend,
-            threshold=self.threshold,
-            wanted=wanted,
-            device=self.device,
-        )
+        """The band that blends these scores where they are computed.
+
+        Raises:
+            EnvironmentError: The device has not the memory for it.
+        """
+        with tell_if_too_small(
+            self.device,
+            f"{plan.window_height} rows of {plan.width} columns and {len(self.classes)} classes",
+            fix="choose a smaller --window, or --device cpu",
+        ):
+            return TensorSceneBand(
+                plan,
+                len(self.classes),
+                blend=blend,
+                threshold=self.threshold,
+                wanted=wanted,
+                device=self.device,
+            )
 
     @property
     def device(self) -> torch.device:

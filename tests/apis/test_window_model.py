@@ -11,7 +11,7 @@ import torch
 from mmrs.apis.augmented_model import AugmentedWindowModel
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
-from mmrs.errors import ConfigError
+from mmrs.errors import ConfigError, EnvironmentError
 from mmrs.geo.blending import blend_profile
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.windows import plan_windows
@@ -100,6 +100,19 @@ def test_its_band_blends_its_scores(trained, windows) -> None:
     (rows,) = band.pop_until(12)
     np.testing.assert_allclose(rows.probabilities, model(windows)[1], rtol=1e-5)
     np.testing.assert_array_equal(rows.labels, model(windows)[1].argmax(axis=0))
+
+
+def test_memory_that_does_not_suffice_is_told(trained, windows, monkeypatch) -> None:
+    def too_much(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate ...")
+
+    model = load_window_model(*trained, device="cpu")
+    model.model.backbone.register_forward_hook(too_much)
+    with pytest.raises(EnvironmentError, match=r"device cpu: .* 3 windows of 12 x 10 px\. Fix"):
+        model(windows)
+    monkeypatch.setattr("mmrs.apis.window_model.TensorSceneBand", too_much)
+    with pytest.raises(EnvironmentError, match=r"hold 8 rows of 90 columns and 4 classes\. Fix"):
+        model.make_band(plan_windows(90, 90, 8, 8), "flat", Wanted())
 
 
 @pytest.mark.parametrize("augmented", [False, True])
