@@ -16,14 +16,19 @@ metainfo = dict(
     palette={palette!r},
 )
 load_image = {load}
+# changes nothing, and tells the checks that 255 is no class, even where a part holds 0 and 255 only
+load_labels = [
+    dict(type="LoadAnnotations"),
+    dict(type="mmrs.MapLabels", label_map={{255: 255}}),
+]
 train_pipeline = [
     load_image,
-    dict(type="LoadAnnotations"),
+    *load_labels,
 {crop}    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
     dict(type="RandomFlip", prob=0.5, direction="vertical"),
     dict(type="PackSegInputs"),
 ]
-test_pipeline = [load_image, dict(type="LoadAnnotations"), dict(type="PackSegInputs")]
+test_pipeline = [load_image, *load_labels, dict(type="PackSegInputs")]
 '''
 
 _LOADER = '''\

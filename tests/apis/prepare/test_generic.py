@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rasterio.crs import CRS
 
+from mmrs.apis.check_dataset import check_dataset
 from mmrs.apis.cli import UsageError
 from mmrs.apis.prepare.command import parse_label_map, parse_palette
 from mmrs.apis.prepare.options import Options, RunOptions
@@ -634,6 +635,12 @@ def test_gaps_of_images_are_ignored_in_training(tmp_path: Path) -> None:
     assert sample["inputs"].shape == (4, 16, 20)
     np.testing.assert_array_equal(labels == 255, np.isnan(pixels[0, ..., 0]))
     np.testing.assert_array_equal(sample["inputs"][0].numpy(), labels != 255)
+    # one class and ignored pixels are no mask of 0 and 255
+    archives.write_files(tmp_path / "s", {
+        f"masks/{index}.png": archives.png(np.zeros((16, 20), np.uint8)) for index in range(2)
+    })  # fmt: skip
+    run(tmp_path / "s", tmp_path / "p", classes=("a", "b"))
+    assert check_dataset(tmp_path / "p/dataset.py").count("error") == 0
 
 
 def test_images_of_two_kinds_are_told(tmp_path: Path) -> None:
