@@ -7,11 +7,19 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import shapely
+from affine import Affine
+from rasterio.crs import CRS
 
+from mmrs.geo.georeference import Georeference
 from mmrs.geo.polygon_batch import PolygonBatch, joined
+from mmrs.geo.vector_options import VectorOptions
 from mmrs.geo.vectorize import PolygonStream
-from tests.geo.class_maps import blobs
+from mmrs.geo.vectors import write_vectors
+from tests.geo.class_maps import blobs, pieces
 
+MAP_CLASSES = ("a", "b", "c", "d")
+UTM = Georeference(CRS.from_epsg(32632), Affine(2, 0, 500_000, 0, -2, 5_000_000))
+DEGREES = Georeference(CRS.from_epsg(4326), Affine(1e-5, 0, 15, 0, -2e-5, 60))
 CLASSES = ("water", 'é 中 "b"', "c")
 
 
@@ -34,3 +42,16 @@ def read(path: Path) -> tuple[dict, np.ndarray, dict[str, np.ndarray]]:
         return {}, shapely.from_wkb(wkb), columns
     meta, _, wkb, values = pyogrio.raw.read(path)
     return meta, shapely.from_wkb(wkb), dict(zip(meta["fields"], values, strict=True))
+
+
+def write_map(path: Path, labels: np.ndarray, *, heights=(7,), reference=None, **options):
+    """Write the polygons of a map whose rows come in pieces; returns the report."""
+    return write_vectors(
+        path,
+        ((piece, None) for piece in pieces(labels, heights)),
+        height=labels.shape[0],
+        width=labels.shape[1],
+        classes=MAP_CLASSES,
+        georeference=reference,
+        options=VectorOptions(**options),
+    )
