@@ -6,11 +6,12 @@ import threading
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrs.apis.augmented_model import AugmentedWindowModel, Symmetries
 from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.predict import Progress, SceneMap, predict_scene
 from mmrs.apis.scene_prediction import ScenePrediction
@@ -43,8 +44,12 @@ class SceneSegmentor:
         weights: The checkpoint of a config.
         device: ``cpu``, ``cuda``, ...; by default a GPU where there is one.
         cfg_options: Keys of the config to override.
-        **options: Of `mmrs.apis.window_model.load_window_model` (``amp``, ``compile``,
-            ``channels_last``) or, for ONNX, `mmrs.apis.onnx_model.load_onnx_model` (``threads``).
+        amp: Of a config: ``bf16`` or ``fp16``, half precision where it is safe; None for none.
+        compile: Of a config: by ``torch.compile``.
+        channels_last: Of a config: how batches are laid out.
+        threads: Of ONNX Runtime on a CPU; its own choice by default.
+        symmetries: ``flips`` or ``d4``: the mean over windows laid in four or eight ways.
+        scales: Sizes of the windows, over which the mean is taken too.
 
     Attributes:
         model: The ``WindowModel``.
@@ -62,11 +67,21 @@ class SceneSegmentor:
         *,
         device: str | None = None,
         cfg_options: dict[str, Any] | None = None,
-        **options: Any,
+        amp: Literal["bf16", "fp16"] | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+        threads: int | None = None,
+        symmetries: Symmetries = "none",
+        scales: Sequence[float] = (1.0,),
     ) -> None:
-        self.model: WindowModel = _load(
-            model, weights, device=device, cfg_options=cfg_options, **options
-        )
+        given = {
+            "weights": weights, "cfg_options": cfg_options, "amp": amp, "compile": compile,
+            "channels_last": channels_last, "device": device, "threads": threads,
+        }  # fmt: skip
+        ready: WindowModel = _load(model, {key: value for key, value in given.items() if value})
+        if symmetries != "none" or tuple(scales) != (1.0,):
+            ready = AugmentedWindowModel(ready, symmetries=symmetries, scales=scales)
+        self.model = ready
         self._turn = threading.Lock()
 
     @property
@@ -187,27 +202,23 @@ class SceneSegmentor:
         )
 
 
-def _load(model: Any, weights: Any, *, cfg_options: Any, **options: Any) -> WindowModel:
-    is_onnx = isinstance(model, (str, PathLike)) and Path(model).suffix.lower() == ".onnx"
-    is_ready = callable(model) and hasattr(model, "contract")
-    if is_onnx or is_ready:
-        given = {"weights": weights, "cfg_options": cfg_options}
-        if is_ready:
-            given |= options
-        unused = [name for name, value in given.items() if value is not None]
-        if unused:
-            kind = "a model that is ready" if is_ready else "an ONNX file"
-            raise ConfigError(f"{unused[0]} has no meaning for {kind}", fix="leave it out")
-    if is_ready:
+def _load(model: Any, options: dict[str, Any]) -> WindowModel:
+    """A model that is ready, of what `SceneSegmentor` was given."""
+    is_file = isinstance(model, (str, PathLike))
+    if callable(model) and hasattr(model, "contract"):
+        _check_meant(options, (), "a model that is ready")
         return model
-    if is_onnx:
+    if is_file and Path(model).suffix.lower() == ".onnx":
+        _check_meant(options, ("device", "threads"), "an ONNX file")
         from mmrs.apis.onnx_model import load_onnx_model
 
         return load_onnx_model(Path(model), **options)
-    if weights is None:
+    meant = ("weights", "device", "cfg_options", "amp", "compile", "channels_last")
+    _check_meant(options, meant, "a config")
+    if "weights" not in options:
         raise ConfigError(
             "a config needs weights",
-            where=str(model) if isinstance(model, (str, PathLike)) else None,
+            where=str(model) if is_file else None,
             fix="give the checkpoint (.pth) too, or an exported .onnx file alone",
         )
     from mmrs.apis.environment import prepare_process
@@ -215,7 +226,13 @@ def _load(model: Any, weights: Any, *, cfg_options: Any, **options: Any) -> Wind
     prepare_process()
     from mmrs.apis.window_model import load_window_model
 
-    return load_window_model(model, Path(weights), cfg_options=cfg_options, **options)
+    return load_window_model(model, Path(options.pop("weights")), **options)
+
+
+def _check_meant(options: dict[str, Any], meant: Sequence[str], kind: str) -> None:
+    unused = [name for name in options if name not in meant]
+    if unused:
+        raise ConfigError(f"{unused[0]} has no meaning for {kind}", fix="leave it out")
 
 
 def _source(image: Any, array: dict[str, Any]) -> Path | Raster:

@@ -284,8 +284,38 @@ def test_what_is_no_scene_or_no_model_is_refused(tmp_path: Path) -> None:
         SceneSegmentor("config.py")
     with pytest.raises(ConfigError, match="weights has no meaning for an ONNX file"):
         SceneSegmentor("model.onnx", "weights.pth")
+    with pytest.raises(ConfigError, match="amp has no meaning for an ONNX file"):
+        SceneSegmentor("model.onnx", amp="bf16")
+    with pytest.raises(ConfigError, match="threads has no meaning for a config"):
+        SceneSegmentor("config.py", "weights.pth", threads=1)
     with pytest.raises(ConfigError, match="device has no meaning for a model that is ready"):
         SceneSegmentor(PlaceModel(), device="cpu")
+
+
+def test_options_of_a_config_reach_the_model(tmp_path: Path) -> None:
+    config, checkpoint = save_model(tmp_path, demo_config())
+    segmentor = SceneSegmentor(
+        config, checkpoint, device="cpu", amp="bf16", channels_last=True, compile=False,
+        cfg_options={"crop_size": (24, 16)},
+    )  # fmt: skip
+    assert segmentor.model.window == (24, 16)
+    assert segmentor.model.identity["amp"] == "bf16"
+    assert segmentor.model.identity["channels last"] is True
+    pixels = make_pixels()
+    assert (segmentor(pixels).labels != 255).all()
+
+
+def test_windows_are_laid_in_several_ways_and_sizes() -> None:
+    pixels = make_pixels()[:28, :18]  # on which windows of 8 at a stride of 5 lie evenly
+    plain, flips, d4, scaled = (
+        SceneSegmentor(PlaceModel(), **how)(pixels, **HOW).labels
+        for how in ({}, {"symmetries": "flips"}, {"symmetries": "d4"}, {"scales": (0.5, 1.0)})
+    )
+    results = [labels.tobytes() for labels in (plain, flips, d4, scaled)]
+    assert len(set(results)) == 4
+    # eight ways know no direction: a turned scene gives the turned map
+    turned = SceneSegmentor(PlaceModel(), symmetries="d4")(np.rot90(pixels), **HOW).labels
+    assert (turned == np.rot90(d4)).mean() > 0.99
 
 
 def test_an_exported_file_gives_the_same_without_torch(tmp_path: Path) -> None:
