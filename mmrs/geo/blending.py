@@ -67,8 +67,8 @@ class BandAccumulator:
         num_classes: Scores a pixel has.
         kind: The blend, see ``blend_profile``.
 
-    Memory: ``num_classes * window_height * width * 4`` bytes, whatever the scene's height (and the
-    weighted scores of one window).
+    Memory: ``num_classes * window_height * width * 4`` bytes, whatever the scene's height, none of
+    it before the first window; and the weighted scores of one window.
     """
 
     def __init__(self, plan: WindowPlan, num_classes: int, kind: BlendKind = "cosine"):
@@ -78,6 +78,7 @@ class BandAccumulator:
         self.top = 0
         self._capacity = plan.window_height
         self._ring = np.zeros((num_classes, self._capacity, plan.width), dtype=np.float32)
+        self._used = 0  # the first row that no window has reached: from there on all is zero
         row_profile = blend_profile(plan.window_height, kind)
         col_profile = blend_profile(plan.window_width, kind)
         self._weights = np.outer(row_profile, col_profile).astype(np.float32)
@@ -108,6 +109,7 @@ class BandAccumulator:
         # the ring's seam cuts the window in two
         self._ring[:, self._capacity - split :, columns] += weighted[:, :split]
         self._ring[:, : self._capacity - split, columns] += weighted[:, split:]
+        self._used = window.row + self._capacity
 
     def pop_until(self, row: int) -> Iterator[Floats]:
         """Take out the finished rows, from ``top`` up to ``row`` (excluded).
@@ -131,6 +133,10 @@ class BandAccumulator:
         first = self.top % self._capacity
         count = min(until - self.top, self._capacity - first)
         sums = self._ring[:, first : first + count]
+        if self.top >= self._used:
+            # most of a large mosaic may hold nothing: what was not written is not even looked at
+            self.top += count
+            return np.zeros(sums.shape, dtype=np.float32)
         scores: Floats = sums / self._row_sums[self.top : self.top + count, None]
         scores /= self._col_sums
         sums[...] = 0

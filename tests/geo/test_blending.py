@@ -104,6 +104,21 @@ def test_the_band_holds_no_more_rows_than_a_window() -> None:
     assert band._ring.nbytes == 5 * 16 * 64 * 4
 
 
+def test_pieces_are_arrays_of_their_own() -> None:
+    plan = plan_windows(24, 8, 8, 8)
+    band = BandAccumulator(plan, 2)
+    pieces = []
+    for window in plan[:2]:
+        pieces += band.pop_until(window.row)
+        band.add(window, np.full((2, 8, 8), 1 + window.row, dtype=np.float32))
+    pieces += band.pop_until(24)  # the last line was left out
+    rows = np.concatenate(pieces, axis=1)
+    np.testing.assert_allclose(rows[0, :, 0], [1] * 8 + [9] * 8 + [0] * 8, rtol=1e-6)
+    for piece in pieces:
+        piece += 1
+    assert not band._ring.any()
+
+
 def test_disorder_and_wrong_shapes_are_refused() -> None:
     plan = plan_windows(12, 4, 4, 2)
     band = BandAccumulator(plan, 2)
