@@ -80,7 +80,7 @@ class RasterLabels:
             )
         self._polygons: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
         self._placed: OrderedDict[tuple[str, ...], Polygons] = OrderedDict()
-        self._any_polygon = self._any_met = False
+        self._any_polygon = self._any_near = self._any_met = False
 
     def check(self, path: Path, image: Raster) -> None:
         """Raise where labels cannot lie on an image: looked at once, before anything is read.
@@ -106,6 +106,7 @@ class RasterLabels:
             self._of_image(path, image)
             polygons = self._polygons[(str(path),)]
             self._any_polygon |= len(polygons.ids) > 0
+            self._any_near = self._any_near or polygons.surround(image)
             self._any_met = self._any_met or polygons.meet(image)
             return
         if self.align:
@@ -127,11 +128,11 @@ class RasterLabels:
             labels: The files.
 
         Raises:
-            DataError: There are polygons, and all lie elsewhere.
+            DataError: There are polygons, and the images lie beyond all of them.
         """
         if self._any_met or not labels or not all(is_vector(path) for path in labels):
             return
-        if self._any_polygon:
+        if self._any_polygon and not self._any_near:
             raise DataError(
                 "its polygons meet no image: all pixels would be background",
                 where=labels[0],
@@ -139,7 +140,8 @@ class RasterLabels:
                 "it belongs to these images",
             )
         print_log(
-            f"{labels[0]}: no polygons: all pixels are background ({self.background})",
+            f"{labels[0]}: no polygons on the images: all pixels are background "
+            f"({self.background})",
             "current",
             logging.WARNING,
         )

@@ -59,12 +59,23 @@ class Polygons:
         )
 
     def meet(self, raster: Raster) -> bool:
-        """Whether any of them may lie on a raster, by the boxes around both.
+        """Whether any of them may lie on a raster, by the boxes around each and it.
 
         Raises:
             DataError: The raster lies where the polygons' CRS does not hold.
         """
         return len(self._tree.query(self._extent(raster))) > 0
+
+    def surround(self, raster: Raster) -> bool:
+        """Whether a raster meets the box around all of them; False where there are none.
+
+        Raises:
+            DataError: As ``meet``.
+        """
+        if not len(self.geometries):
+            return False
+        whole = shapely.box(*shapely.total_bounds(self.geometries))
+        return bool(shapely.intersects(whole, self._extent(raster)))
 
     def near(self, raster: Raster) -> Polygons:
         """The polygons at a raster, in its CRS.

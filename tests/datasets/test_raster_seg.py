@@ -235,10 +235,16 @@ def test_polygons_that_meet_no_image_are_told(data, caplog, capfd):
     # one image without any is nothing to tell
     write_polygons(data / "l.gpkg", [shapely.box(*_corners(0, 25, 9, 30))], {}, "EPSG:32633")
     assert len(make(data, labels="l.gpkg", background=0)) == 3 * 4 + 2 * 5
+    # none at all, and images between some, may be meant: that is only told
     (data / "l.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     labels = make(data, **options).load_sample(0)["gt_seg_map"]
     assert (labels == 0).all()
-    assert "no polygons: all pixels are background (0)" in caplog.text + capfd.readouterr().out
+    around = [shapely.box(*_corners(x, y, x + 9, y + 9)) for x, y in ((-500, -500), (900, 900))]
+    write_polygons(data / "l.gpkg", around, {}, "EPSG:32633")
+    make(data, labels="l.gpkg", background=1)
+    told = caplog.text + capfd.readouterr().out
+    for background in (0, 1):
+        assert f"no polygons on the images: all pixels are background ({background})" in told
 
 
 def test_parts_of_an_area_that_overlap_leave_no_hole(data):
