@@ -24,7 +24,12 @@ from numpy.typing import NDArray
 from mmrs.geo.border_arcs import Arcs, border_arcs
 from mmrs.geo.palette import NODATA_LABEL
 
-STRIP_ROWS = 256
+STRIP_ROWS, STRIP_PX = 256, 1 << 22
+
+
+def rows_of_strip(width: int) -> int:
+    """Rows of a strip: 256, and of maps wider than 16,384 columns fewer, to bound the memory."""
+    return max(1, min(STRIP_ROWS, STRIP_PX // width))
 
 
 def kept_corners(

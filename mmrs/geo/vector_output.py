@@ -14,7 +14,7 @@ from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.pixel_area import PixelAreas
 from mmrs.geo.row_strips import Rows, RowStrips
 from mmrs.geo.sieve import Sieve
-from mmrs.geo.simplify import STRIP_ROWS, kept_corners
+from mmrs.geo.simplify import kept_corners, rows_of_strip
 from mmrs.geo.vector_file import VectorFile
 from mmrs.geo.vector_options import VectorOptions, VectorReport
 from mmrs.geo.vectorize import PolygonStream
@@ -48,7 +48,7 @@ class VectorOutput:
         self._sieve = _sieve(options, areas, height=height, width=width)
         self._tolerance_px = _tolerance_px(options, reference, height=height, width=width)
         self._keep_outline = options.keep_outline
-        self._strips = RowStrips(STRIP_ROWS) if self._tolerance_px else None
+        self._strips = RowStrips(rows_of_strip(width)) if self._tolerance_px else None
         self._stream = PolygonStream(
             width, reference.transform, junctions=_needs_junctions(target, reference)
         )

@@ -10,7 +10,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrs.geo.simplify import kept_corners
+from mmrs.geo.simplify import kept_corners, rows_of_strip
 from mmrs.geo.vectorize import PolygonStream
 from tests.geo.class_maps import NODATA, blobs, label_maps
 
@@ -110,6 +110,10 @@ def test_a_map_with_every_label_keeps_its_outline() -> None:
     np.testing.assert_array_equal(
         kept_corners(labels, 2.0, keep_outline=False), kept_corners(labels, 2.0)
     )
+
+
+def test_strips_of_wide_maps_have_fewer_rows() -> None:
+    assert [rows_of_strip(w) for w in (1, 16_384, 50_000, 2**23)] == [256, 256, 83, 1]
 
 
 @pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
