@@ -131,3 +131,24 @@ def test_a_file_without_its_overviews_does_not_pass(
     read_back(path, path, checksums, described=FACTS, overviews=[], is_cog=form == "cog")
     with pytest.raises(OutputError, match=r"a\.tif: cannot be read back \(an overview is missing"):
         read_back(path, path, checksums, described=FACTS, overviews=[2, 4], is_cog=form == "cog")
+
+
+@pytest.mark.parametrize("form", ["gtiff", "cog"])
+@pytest.mark.parametrize("shape", [(3, 20_000), (20_000, 3), (40_000, 1), (700, 17_001)])
+def test_long_scenes_whose_sides_are_no_powers_of_two_pass(
+    tmp_path: Path, shape: tuple[int, int], form: str
+) -> None:
+    """GDAL tells an overview's factor as the rounded ratio of the widths: 127 for 128."""
+    layout = RasterLayout(*shape, 1, "uint8", 255, is_score=False)
+    with raster_output(
+        tmp_path / "a.tif",
+        tmp_path / "a.tif",
+        layout,
+        options=RasterOptions(format=form),
+        georeference=None,
+        describe=lambda dataset: None,
+    ) as output:
+        output.write_rows(np.ones((1, *shape), dtype=np.uint8))
+    with allow_missing_georeference(), rasterio.open(tmp_path / "a.tif") as dataset:
+        assert len(dataset.overviews(1)) >= 7
+        assert (dataset.read() == 1).all()
