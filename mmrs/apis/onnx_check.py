@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.window_protocol import Size, WindowModel
-from mmrs.errors import ConfigError, OutputError
+from mmrs.errors import ConfigError, MmrsError, OutputError
 
 TOLERANCE = 1e-4  # in probability: no class then changes that led by more than 2e-4
 
@@ -21,6 +21,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Progress = Callable[[int, int], None]  # inputs done, inputs in all
 _BATCHES = (1, 3, 2)
 _CELL_PX = 11  # of a field
+_OTHER_WAYS = "try the other --exporter or another --opset"
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,7 @@ def check_equal(
         batch = _BATCHES[index % len(_BATCHES)]
         for kind in KINDS:
             pixels = sample_pixels(expected.contract, batch, size, kind, rng)
-            try:
-                differences.append(_compare(expected, found, pixels, kind))
-            except Exception as error:
-                raise OutputError(
-                    f"not written: comparing at {size[0]} x {size[1]} px, batch {batch}, fails "
-                    f"({type(error).__name__}: {error})",
-                    where=where,
-                    fix="name sizes that the model takes with --check-sizes",
-                ) from error
+            differences.append(_compare(expected, found, pixels, kind, where))
             if progress is not None:
                 progress(len(differences), len(sizes) * len(KINDS))
     worst = max(differences, key=lambda difference: difference.largest)
@@ -110,7 +103,7 @@ def check_equal(
             f"not written: ONNX Runtime differs from PyTorch by {worst.told()}; {TOLERANCE:g} is "
             "allowed",
             where=where,
-            fix="try the other --exporter or another --opset",
+            fix=_OTHER_WAYS,
         )
     return tuple(differences)
 
@@ -164,10 +157,11 @@ def _value_range(contract: ChannelContract) -> tuple[NDArray[Any], NDArray[Any]]
 
 
 def _compare(
-    expected: WindowModel, found: WindowModel, pixels: NDArray[Any], kind: Kind
+    expected: WindowModel, found: WindowModel, pixels: NDArray[Any], kind: Kind, where: str | Path
 ) -> Difference:
     count, rows, cols, _ = pixels.shape
-    ours, theirs = np.asarray(expected(pixels)), np.asarray(found(pixels))
+    ours = _run(expected, pixels, where, "PyTorch", "name sizes that it takes by --check-sizes")
+    theirs = _run(found, pixels, where, "ONNX Runtime", _OTHER_WAYS)
     num_pixels = count * rows * cols
     if ours.shape != theirs.shape:
         return Difference((rows, cols), count, kind, np.inf, num_pixels, num_pixels)
@@ -175,3 +169,18 @@ def _compare(
     largest = float(distance.max()) if np.isfinite(distance).all() else np.inf
     changed = int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
     return Difference((rows, cols), count, kind, largest, changed, num_pixels)
+
+
+def _run(
+    model: WindowModel, pixels: NDArray[Any], where: str | Path, name: str, fix: str
+) -> NDArray[Any]:
+    count, rows, cols, _ = pixels.shape
+    try:
+        return np.asarray(model(pixels))
+    except Exception as error:  # whatever it is, the file is not published
+        told = error.what if isinstance(error, MmrsError) else f"{type(error).__name__}: {error}"
+        raise OutputError(
+            f"not written: {name} fails at {rows} x {cols} px, batch {count} ({told})",
+            where=where,
+            fix=fix,
+        ) from error

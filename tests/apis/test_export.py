@@ -26,6 +26,7 @@ from mmrs.apis import export as export_module
 from mmrs.apis import onnx_graph
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.export import export_onnx
+from mmrs.apis.onnx_check import check_equal
 from mmrs.apis.onnx_model import OnnxWindowModel, load_onnx_model
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
@@ -422,6 +423,26 @@ def test_a_size_that_was_fixed_while_tracing_is_not_published(
     with pytest.raises(OutputError, match="by inf in probability at 20 x 31 px"):
         export_onnx(picture.config, picture.checkpoint, published, check_sizes=[(20, 31)])
     assert published.read_bytes() == b"before"
+
+
+def test_a_size_that_one_of_both_does_not_take_is_told(picture: Trained) -> None:
+    class Failing:
+        contract = picture.torch_model.contract
+
+        def __call__(self, windows: np.ndarray) -> np.ndarray:
+            raise ValueError("no such size")
+
+    fine = picture.torch_model
+    for pair, name, fix in (
+        ((Failing(), fine), "PyTorch", "name sizes that it takes by --check-sizes"),
+        ((fine, Failing()), "ONNX Runtime", "try the other --exporter or another --opset"),
+    ):
+        with pytest.raises(OutputError) as caught:
+            check_equal(*pair, sizes=[(4, 6)], where="x.onnx")
+        assert str(caught.value) == (
+            f"x.onnx: not written: {name} fails at 4 x 6 px, batch 1 (ValueError: no such size). "
+            f"Fix: {fix}"
+        )
 
 
 @pytest.fixture(scope="module")
