@@ -98,11 +98,21 @@ def check_label_shape(labels: NDArray, *, where: str | Path | None = None) -> No
             where=where,
             fix="save one channel of class ids",
         )
-    colors = np.unique(labels[..., :3].reshape(-1, 3), axis=0)
     raise LabelError(
-        f"a colour picture ({labels.shape[2]} channels, {len(colors)} colours), "
+        f"a colour picture ({labels.shape[2]} channels{_colours_told(labels)}), "
         "but labels must be class ids",
         where=where,
         fix="give the colour map: dict(type='mmrs.MapColors', colors=[(r, g, b), ...]) after "
         "LoadAnnotations, one colour a class",
     )
+
+
+def _colours_told(picture: NDArray) -> str:
+    """The number of colours in words; nothing where they are no whole numbers."""
+    if picture.dtype.kind not in "iu" or picture.dtype.itemsize > 2:
+        return ""
+    # packed: NumPy sorts rows of three numbers a hundred times slower than one
+    packed = np.zeros(picture.shape[:2], dtype=np.int64)
+    for channel in range(3):
+        packed = packed << 17 | (picture[..., channel].astype(np.int64) & 0x1FFFF)
+    return f", {len(np.unique(packed))} colours"
