@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from PIL import Image
 
-from mmrs.datasets.visits import seeded
+from mmrs.datasets.visits import VisitedMixin
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
@@ -22,7 +22,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 @DATASETS.register_module()
-class MillionAIDDataset(BaseDataset):
+class MillionAIDDataset(VisitedMixin, BaseDataset):
     """Squares of the images of Million-AID, or of any folder of pictures, without labels.
 
     Each image is divided into squares side by side from its upper left corner; what is left at
@@ -104,12 +104,6 @@ class MillionAIDDataset(BaseDataset):
             {"img_path": path, "window": window, "image_id": index}
             for index, (path, window) in enumerate(found)
         ]
-
-    def prepare_data(self, idx: int) -> Any:
-        """A sample: read, then through the pipeline."""
-        visit, index = divmod(idx, len(self))
-        with seeded(self.seed, visit, index):
-            return self.pipeline(self.load_sample(index))
 
     def load_sample(self, idx: int) -> dict:
         """A sample as the pipeline gets it.

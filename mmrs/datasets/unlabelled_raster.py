@@ -12,7 +12,7 @@ from mmrs.datasets.cell_windows import CellWindows
 from mmrs.datasets.raster_facts import moved, tell_undeclared
 from mmrs.datasets.raster_files import Patterns
 from mmrs.datasets.raster_seg import RasterSegDataset
-from mmrs.datasets.visits import seeded
+from mmrs.datasets.visits import VisitedMixin
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.windows import Window
 from mmrs.registry import DATASETS
@@ -21,7 +21,7 @@ _TRIES = 10
 
 
 @DATASETS.register_module()
-class UnlabelledRasterDataset(RasterSegDataset):
+class UnlabelledRasterDataset(VisitedMixin, RasterSegDataset):
     """Random windows of large images, with the same reading, scaling and channels as for training.
 
     A sample is a window as in `mmrs.RasterSegDataset`, without labels, and with ``image_id``: the
@@ -116,12 +116,6 @@ class UnlabelledRasterDataset(RasterSegDataset):
         info = super().get_data_info(idx % len(self))
         info["image_id"] = info["sample_idx"]
         return info
-
-    def prepare_data(self, idx: int) -> Any:
-        """A sample: drawn, read, then through the pipeline."""
-        visit, index = divmod(idx, len(self))
-        with seeded(self.seed, visit, index):
-            return self.pipeline(self.load_sample(index))
 
     def load_sample(self, idx: int) -> dict:
         """A sample as the pipeline gets it.

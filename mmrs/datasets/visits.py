@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,27 @@ class VisitSampler(InfiniteSampler):
                 order = torch.randperm(self.size, generator=generator)
             yield from (order + visit * self.size).tolist()
             visit += 1
+
+
+class VisitedMixin:
+    """Put before a data set class that has ``load_sample``, ``pipeline`` and ``seed``.
+
+    Indices may be those of `VisitSampler`, visit * length + index.
+    """
+
+    seed: int | None
+
+    def __iter__(self) -> Iterator[Any]:
+        """One visit of every sample: there is an item at every index, so Python would not stop."""
+        return (self[index] for index in range(len(self)))  # type: ignore[index,arg-type]
+
+    def prepare_data(self, idx: int) -> Any:
+        """A sample: drawn, read, then through the pipeline."""
+        length = len(self)  # type: ignore[arg-type]
+        # negative ones count from the end of the first visit
+        visit, index = divmod(idx + length if -length <= idx < 0 else idx, length)
+        with seeded(self.seed, visit, index):
+            return self.pipeline(self.load_sample(index))  # type: ignore[attr-defined]
 
 
 @contextmanager

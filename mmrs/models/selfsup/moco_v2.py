@@ -159,10 +159,10 @@ class MoCoV2(BaseModel):
         views, key_views = inputs
         ids = _image_ids(data_samples, views.device)
         groups = self._num_groups(len(views))
+        if self.training:
+            self._follow()
         queries = self._encode({name: getattr(self, name) for name in _PARTS}, views, groups)
         with torch.no_grad():
-            if self.training:
-                self._follow()
             all_keys = self._encode_keys(key_views, groups)
             start = get_rank() * len(views)
             keys = all_keys[start : start + len(views)]
