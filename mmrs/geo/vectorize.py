@@ -200,8 +200,8 @@ class PolygonStream:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First pixel and last row of the regions, at the index of their roots."""
         known = len(self._begins)
+        # numbers go by the first pixel, of open regions too: a root, the lowest, begins first
         begins = np.concatenate([self._begins, runs.starts + self.rows * self.width])
-        np.minimum.at(begins, root[:known], self._begins)  # new runs come after all these
         last_rows = np.full(len(root), self.rows - 1)
         last_rows[root[known:]] = self.rows + runs.starts // self.width  # the last one counts
         return begins, last_rows

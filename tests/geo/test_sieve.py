@@ -104,6 +104,21 @@ def test_small_among_small_follow_their_neighbours() -> None:
     assert (found == 0).all() and sieve.dropped_px == 0
 
 
+def test_a_region_whose_size_is_not_known_yet_is_waited_for() -> None:
+    # twelve rows a strip: of the long region four rows are known when the first strip is done
+    labels = np.full((60, 3), NODATA, dtype=np.uint8)
+    labels[20:, 1], labels[20, 0] = 1, 0
+    found, sieve = sift(labels, 12, strip_rows=12)
+    assert found[20, 0] == 1 and (sieve.moved_px, sieve.dropped_px) == (1, 0)
+
+
+def test_the_longest_border_decides_also_with_what_is_not_known_yet() -> None:
+    labels = np.full((60, 3), NODATA, dtype=np.uint8)
+    labels[5:, 0], labels[20:, 1:], labels[20:22, 1] = 0, 1, 2
+    found, _ = sift(labels, 12, strip_rows=12)  # two sides to the left, three right and below
+    assert (found[20:22, 1] == 1).all()
+
+
 def test_dropping_makes_nodata_of_all_small_regions() -> None:
     labels = np.zeros((5, 5), dtype=np.uint8)
     labels[2, 2] = 1

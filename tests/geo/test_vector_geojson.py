@@ -54,6 +54,15 @@ def test_neighbours_still_share_their_points(tmp_path: Path) -> None:
     assert len(np.unique(points, axis=0)) == len(np.unique(before, axis=0))
 
 
+def test_rings_are_turned_where_they_run_the_other_way(tmp_path: Path) -> None:
+    clockwise = shapely.Polygon(
+        [(0, 0), (0, 3), (3, 3), (3, 0)], [[(1, 1), (2, 1), (2, 2), (1, 2)]]
+    )
+    told = written(tmp_path / "map.geojson", np.array([clockwise]), CRS.from_epsg(4326))
+    found = shapely.geometry.shape(told["features"][0]["geometry"])
+    assert found.exterior.is_ccw and not found.interiors[0].is_ccw
+
+
 def test_degrees_stay_as_they_are(tmp_path: Path) -> None:
     polygons = np.array([shapely.box(15, 48, 15.25, 48.5)])
     told = written(tmp_path / "map.geojson", polygons, CRS.from_epsg(4326))
