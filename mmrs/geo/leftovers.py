@@ -11,9 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 # as mmrs.geo.atomic names them: .STEM.PID-TOKEN.part.SUFFIX, and what writers put beside them
-_TEMPORARY = re.compile(
-    r"\.(?P<stem>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.part(\..*)?", re.DOTALL
-)
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.part(\..*)?", re.DOTALL)
 _WHOLE_STEM = 59  # longer stems are cut, so their files need not be the target's
 _STARTED = time.time()
 

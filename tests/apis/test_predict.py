@@ -379,8 +379,12 @@ def test_an_error_in_the_model_leaves_the_old_map(
     tmp_path: Path, pixels: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(ColourModel):
+        def __init__(self, fails_at: int) -> None:
+            super().__init__()
+            self.fails_at = fails_at
+
         def __call__(self, windows: np.ndarray) -> np.ndarray:
-            if len(self.shapes) == fails_at:
+            if len(self.shapes) == self.fails_at:
                 raise RuntimeError("boom")
             return super().__call__(windows)
 
@@ -388,7 +392,7 @@ def test_an_error_in_the_model_leaves_the_old_map(
     (tmp_path / "map.tif").write_text("old")
     for fails_at, left in ((0, []), (3, [".map.tif.mmrs-rows"])):
         with pytest.raises(RuntimeError, match="boom"):
-            predict_scene(image, tmp_path / "map.tif", Failing(), window=8)
+            predict_scene(image, tmp_path / "map.tif", Failing(fails_at), window=8)
         assert (tmp_path / "map.tif").read_text() == "old"
         assert sorted(os.listdir(tmp_path)) == [*left, "map.tif", "scene.tif"]
     assert "map.tif: 4 of 41 rows are kept; --resume goes on from there" in caplog.text
