@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from mmrs.errors import CheckpointError, EnvironmentError
+from mmrs.weight_file import SUFFIX, load_safetensors
 
 # --------------------------------------------------------------------------------------------
 # Config inheritance: `_base_ = 'mmseg::...'` and `_base_ = 'mmrs::...'`
@@ -132,7 +133,7 @@ def safe_load_checkpoint(
     scalars, config dicts) is allowed; any other global is refused.
 
     Args:
-        path: A file written by ``torch.save``.
+        path: A file written by ``torch.save``, or one that ends in ``.safetensors``.
         map_location: As in ``torch.load``.
         unsafe_sha256: The SHA-256 of the file, in hex. With it, a file of exactly this hash is
             loaded whatever it holds; the caller vouches for it.
@@ -145,6 +146,8 @@ def safe_load_checkpoint(
     path = Path(path).expanduser()
     if not path.is_file():
         raise CheckpointError("there is no such file", where=path, fix="check the path")
+    if path.suffix == SUFFIX:
+        return load_safetensors(path, map_location)
     try:
         if unsafe_sha256 is not None:
             # read once: what is hashed is what is loaded
@@ -379,6 +382,9 @@ def quiet_known_warnings() -> None:
     warnings.filterwarnings("ignore", "'maxsplit' is passed as positional argument")
 
 
+_OTHERS = frozenset("torch torchvision rasterio numpy scipy shapely rich safetensors".split())
+
+
 def _explain_missing_module(error: BaseException) -> EnvironmentError | None:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return None
@@ -394,7 +400,7 @@ def _explain_missing_module(error: BaseException) -> EnvironmentError | None:
             f"{top} is not installed; mmsegmentation imports it without declaring it",
             fix="pip install ftfy regex",
         )
-    if error.name in ("torch", "torchvision", "rasterio", "numpy", "scipy", "shapely", "rich"):
+    if error.name in _OTHERS:
         return EnvironmentError(f"{top} is not installed", fix=f"pip install {top}")
     if top in ("onnx", "onnx_ir", "onnxruntime", "onnxscript"):
         return EnvironmentError(

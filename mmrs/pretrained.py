@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 
 from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError
+from mmrs.weight_file import SUFFIX, load_safetensors
 
 # the convention of torch.hub: name-<first digits of the SHA-256>.ext
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
@@ -48,6 +49,23 @@ def look_after_pretrained_weights() -> None:
     ):
         named = _with_known_names(load, names)
         loader.register_scheme(prefixes=prefixes, loader=named, force=True)
+
+
+def register_safetensors() -> None:
+    """Make MMEngine load ``.safetensors`` files; importing the models does it.
+
+    Without it, an ``init_cfg`` that names one fails outside mmrs's tools, in ``torch.load``.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    # MMEngine matches prefixes as patterns; other places (http://, s3://) keep their loaders
+    pattern = rf"(?!\S*://).*{re.escape(SUFFIX)}$"
+    CheckpointLoader.register_scheme(prefixes=pattern, loader=load_from_safetensors, force=True)
+
+
+def load_from_safetensors(filename: str, map_location: Any = None) -> Any:
+    """Load a file of safetensors, as MMEngine's loaders are called."""
+    return load_safetensors(filename, map_location)
 
 
 def load_url(

@@ -14,6 +14,7 @@ LAYERS = [
     ("mmrs.version",),
     ("mmrs.errors",),
     ("mmrs.label_check",),
+    ("mmrs.weight_file",),
     ("mmrs.compat", "mmrs.registry"),
     ("mmrs.pretrained",),
     ("mmrs.ops",),

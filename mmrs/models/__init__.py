@@ -14,6 +14,9 @@ from mmrs.models.seg_data_preprocessor import SegDataPreProcessor
 from mmrs.models.segmentors import CRFCascadeEncoderDecoder, CRFEncoderDecoder
 from mmrs.models.selfsup import MoCoV2
 from mmrs.models.selfsup_data_preprocessor import SelfSupDataPreProcessor
+from mmrs.pretrained import register_safetensors
+
+register_safetensors()
 
 __all__ = [
     "MSFM",

@@ -1,0 +1,166 @@
+"""The backbone that converted weights are for: built from a config, and compared by name."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.checkpoint_fit import CheckpointFit, compare
+from mmrs.apis.config_load import load_config
+from mmrs.apis.config_types import config_name
+from mmrs.compat import check_compiled_operators
+from mmrs.errors import ConfigError
+from mmrs.models.layers.first_conv import first_convs, inflate_state_dict
+
+_PLACE = "model.backbone"
+
+
+@dataclass(frozen=True)
+class TargetBackbone:
+    """A backbone with random weights.
+
+    Attributes:
+        module: It.
+        type: As configs name it.
+        config: File name of the config that it is from; None where only its type was named.
+    """
+
+    module: nn.Module
+    type: str
+    config: str | None
+
+    @property
+    def bands(self) -> int | None:
+        """Bands that its first convolution reads; None where that one is depthwise."""
+        convs = first_convs(self.module)
+        return next(iter(convs.values())).in_channels if convs else None
+
+
+@dataclass(frozen=True)
+class FirstConv:
+    """What became of the convolution that reads the image.
+
+    Attributes:
+        name: Of its weights.
+        bands: Of the backbone.
+        source_bands: Of the checkpoint.
+        told: The rule in a line, where the two differ.
+    """
+
+    name: str
+    bands: int
+    source_bands: int
+    told: str | None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The tensors that fit a backbone, and the names of those that do not.
+
+    Attributes:
+        tensors: Of the backbone's names and shapes.
+        fit: All of them compared.
+        left_out: Normalisation of the image itself, which has a number for each band and starts
+            afresh where these are others.
+        first_conv: None where the checkpoint does not hold it.
+    """
+
+    tensors: Mapping[str, Tensor]
+    fit: CheckpointFit
+    left_out: Sequence[str]
+    first_conv: FirstConv | None
+
+
+def build_target(
+    config: str | Path | Config | None = None,
+    *,
+    type: str | None = None,
+    bands: int | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> TargetBackbone:
+    """Build the backbone of a config, or one by its type alone.
+
+    Args:
+        config: A config with ``model.backbone``; in place of ``type``.
+        type: Registered name, such as ``mmrs.HiResNet``; its arguments are its defaults.
+        bands: ``in_channels`` in place of the config's.
+        cfg_options: Dotted key -> value, merged into the config; arguments of the backbone where
+            only its type is named.
+
+    Raises:
+        ConfigError: There is no such config or backbone, or it cannot be built.
+    """
+    if (config is None) == (type is None):
+        raise ConfigError(
+            "one of the two says which backbone the weights are for",
+            where="--backbone-config and --type",
+            fix="name one of them",
+        )
+    if config is None:
+        cfg = Config({"model": {"backbone": {"type": type}}})
+        options = {f"{_PLACE}.{key}": value for key, value in (cfg_options or {}).items()}
+        cfg = load_config(cfg, cfg_options=options)
+    else:
+        cfg = load_config(config, cfg_options=cfg_options)
+    backbone = copy.deepcopy((cfg.get("model") or {}).get("backbone"))
+    if not isinstance(backbone, Mapping) or "type" not in backbone:
+        raise ConfigError("has no model.backbone", where=config_name(cfg), fix="name another")
+    # nothing is loaded or downloaded for it
+    backbone = {**backbone, "init_cfg": None}
+    backbone.pop("pretrained", None)
+    if bands is not None:
+        backbone["in_channels"] = bands
+    check_compiled_operators({"model": {"backbone": backbone}})
+    init_default_scope(cfg.get("default_scope") or "mmseg")
+    try:
+        module = MODELS.build(backbone)
+    except Exception as error:
+        raise explain_build_error(error, cfg, _PLACE) from error
+    named = None if config is None else Path(config_name(cfg)).name
+    return TargetBackbone(module, str(backbone["type"]), named)
+
+
+def fit_to_target(tensors: Mapping[str, Tensor], target: TargetBackbone) -> Fitted:
+    """Compare tensors with a backbone's, the first convolution inflated to its bands.
+
+    Args:
+        tensors: By the backbone's names.
+        target: The backbone.
+    """
+    state = dict(tensors)
+    first = next(iter(first_convs(target.module).items()), None)
+    before = None if first is None else state.get(f"{first[0]}.weight")
+    told = inflate_state_dict(state, target.module)
+    ours = target.module.state_dict()
+    fit = compare(ours, state)
+    afresh = _band_norms(target.module)
+    left_out = [name for name in fit.mismatched if told and name in afresh]
+    if left_out:
+        rest = {name: s for name, s in fit.mismatched.items() if name not in left_out}
+        fit = replace(fit, mismatched=rest)
+    kept = {n: v for n, v in state.items() if n in ours and v.shape == ours[n].shape}
+    if first is None or before is None:
+        return Fitted(kept, fit, left_out, None)
+    name = f"{first[0]}.weight"
+    line = next((line for line in told if line.startswith(f"{name}:")), None)
+    conv = FirstConv(name, first[1].in_channels, before.shape[1], line)
+    return Fitted(kept, fit, left_out, conv)
+
+
+def _band_norms(module: nn.Module) -> set[str]:
+    """Names of the tensors that hold a number for each band, before the first convolution."""
+    found: set[str] = set()
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Conv2d):
+            return found
+        if not any(part.children()):
+            found |= {f"{name}.{key}" for key, v in part.state_dict().items() if v.ndim == 1}
+    return found
