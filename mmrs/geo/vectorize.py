@@ -63,7 +63,6 @@ class PolygonStream:
         self._region_of_pixel = np.full(width, -1, dtype=np.int32)  # -1: no data
         self._labels = np.empty(0, dtype=np.uint8)
         self._sums = RegionSums.nothing()
-        self._begins = np.empty(0, dtype=np.int64)  # first pixel of each open region
         self._corners: list[list[NDArray[np.int64]]] = []
         self._with_confidence: bool | None = None
         self._with_areas: bool | None = None
@@ -175,10 +174,11 @@ class PolygonStream:
         is_root = root == np.arange(total)
         closed = is_root & (all_labels != self._nodata)
         closed[open_roots] = False
-        begins, last_rows = self._extents(root, runs)
         closed_roots = np.flatnonzero(closed)
-        # an order that does not depend on the pieces that the rows come in
-        closed_roots = closed_roots[np.lexsort((begins[closed_roots], last_rows[closed_roots]))]
+        # an order that does not depend on the pieces that the rows come in: ids go by the first
+        # pixel, those of open regions too
+        by_last_row = np.argsort(self._last_rows(root, runs)[closed_roots], kind="stable")
+        closed_roots = closed_roots[by_last_row]
         # numbers of regions: the closed ones from 0 up, the open ones below
         number = np.zeros(total, dtype=np.int64)
         number[closed_roots] = np.arange(len(closed_roots))
@@ -187,7 +187,7 @@ class PolygonStream:
         polygons = self._close(region, corner_ids, corners, len(closed_roots))
         self._keep_open(region, corner_ids, corners, len(open_roots))
 
-        self._labels, self._begins = all_labels[open_roots], begins[open_roots]
+        self._labels = all_labels[open_roots]
         self._sums = sums.chosen(open_roots)
         self._region_of_pixel = np.where(held, -1 - region[ids[-1]], -1).astype(np.int32)
         self._row = labels[-1].copy()
@@ -195,16 +195,12 @@ class PolygonStream:
         self.open_regions = len(open_roots)
         return self._batch(all_labels[closed_roots], polygons, sums.chosen(closed_roots))
 
-    def _extents(
-        self, root: NDArray[np.int64], runs: Runs
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First pixel and last row of the regions, at the index of their roots."""
-        known = len(self._begins)
-        # numbers go by the first pixel, of open regions too: a root, the lowest, begins first
-        begins = np.concatenate([self._begins, runs.starts + self.rows * self.width])
+    def _last_rows(self, root: NDArray[np.int64], runs: Runs) -> NDArray[np.int64]:
+        """Last row of the regions, at the index of their roots."""
+        known = len(self._labels)
         last_rows = np.full(len(root), self.rows - 1)
         last_rows[root[known:]] = self.rows + runs.starts // self.width  # the last one counts
-        return begins, last_rows
+        return last_rows
 
     def _touching(
         self, ids: NDArray[np.int32], labels: NDArray[np.uint8]

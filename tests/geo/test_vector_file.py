@@ -13,7 +13,13 @@ from rasterio.crs import CRS
 
 from mmrs.errors import ConfigError, EnvironmentError, OutputError
 from mmrs.geo.atomic import atomic_path
-from mmrs.geo.vector_file import FORMATS, check_classes, check_vector_target, vector_file
+from mmrs.geo.vector_file import (
+    FORMATS,
+    VectorFile,
+    check_classes,
+    check_vector_target,
+    vector_file,
+)
 from tests.geo.vector_features import CLASSES, batch_of, read
 
 UTM = CRS.from_epsg(32632)
@@ -72,6 +78,22 @@ def test_small_tables_hold_the_same_as_one(tmp_path: Path, monkeypatch, suffix: 
     assert shapely.equals(one, many).all()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
+
+
+@pytest.mark.parametrize(("name", "limit"), [("BATCH_FEATURES", 4), ("BATCH_POINTS", 60)])
+def test_polygons_wait_no_longer_than_until_a_table_is_full(monkeypatch, name, limit) -> None:
+    monkeypatch.setattr(f"mmrs.geo.vector_file.{name}", limit)
+    written = []
+
+    class Writer:
+        def write(self, polygons, columns) -> None:
+            written.append(len(polygons))
+
+    file = VectorFile(Writer(), CLASSES, with_m2=True, with_confidence=True)
+    batch = batch_of()
+    file.write(batch)
+    assert sum(written) == len(batch) > limit / 10
+    assert name == "BATCH_POINTS" or max(written) <= limit
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
