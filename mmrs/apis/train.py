@@ -21,6 +21,7 @@ from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
 from mmrs.apis.data_check import check_data
 from mmrs.apis.label_table import LabelTable
+from mmrs.apis.resume_point import find_resume_point
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.engine.channel_contract_hook import ChannelContractHook
@@ -74,6 +75,9 @@ def train(
     if auto_scale_lr:
         _enable_auto_scale_lr(cfg)
     check_load_from(cfg)
+    if cfg.resume and not cfg.get("load_from"):
+        whole = find_resume_point(cfg.work_dir)
+        cfg.load_from = None if whole is None else str(whole)
     tables: Sequence[LabelTable] = []
     if is_first_process():
         splits = ("train", "val") if cfg.get("val_dataloader") else ("train",)
