@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 
 from mmrs.errors import LabelError, OutputError
 from mmrs.geo.georeference import Georeference
@@ -152,7 +153,8 @@ def _needs_junctions(target: Path, reference: Georeference) -> bool:
     if reference.transform is None:
         return False
     rotated = not (reference.transform.b == 0 == reference.transform.d)
-    reprojected = target.suffix.lower() == ".geojson" and not reference.crs.is_geographic
+    is_lonlat = CRS.from_user_input(reference.crs).to_epsg() == 4326 if reference.crs else False
+    reprojected = target.suffix.lower() == ".geojson" and not is_lonlat
     return rotated or reprojected
 
 
