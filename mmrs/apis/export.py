@@ -18,7 +18,6 @@ from mmrs.apis.onnx_check import Difference, Progress, check_equal, default_chec
 from mmrs.apis.onnx_graph import DEFAULT_OPSET, EXPORTERS, Exporter, trace_graph
 from mmrs.apis.onnx_metadata import OnnxMetadata, seal
 from mmrs.apis.onnx_model import read_onnx_model
-from mmrs.apis.size_divisor import find_size_divisor
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
 from mmrs.apis.window_protocol import Size, half
 from mmrs.errors import ConfigError, OutputError
@@ -208,7 +207,7 @@ def _pad_where_needed(model: SegmentorWindowModel) -> None:
     """Let the data preprocessor pad windows whose sides the network does not take."""
     preprocessor = model.model.data_preprocessor
     if not getattr(preprocessor, "test_cfg", None):
-        divisor = find_size_divisor(model)
+        divisor = model.find_size_divisor()
         preprocessor.test_cfg = {"size_divisor": divisor} if divisor > 1 else None
 
 

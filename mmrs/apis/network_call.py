@@ -1,4 +1,4 @@
-"""How a segmentor's network is run: in half precision, compiled, or as it is."""
+"""How a segmentor's network is run: in half precision, compiled, padded, or as it is."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mmrs.errors import ConfigError, EnvironmentError
 
 Amp = Literal["bf16", "fp16"]
 
+# what sides must be multiples of in networks that halve them and put the halves together again
+_DIVISORS = (2, 4, 8, 16, 32, 64)
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NetworkCall:
     """Runs ``model.encode_decode``.
 
+    A network that takes no windows of some size (a U-Net, of a scene smaller than a window) gets
+    them padded with zeros, below and to the right, to the next size that it takes.
+
     Args:
         model: An MMSegmentation segmentor.
         amp: Compute in half precision where autocast finds it safe, or None.
         compile: Compile the network, once for each size of its input.
+
+    Attributes:
+        size_divisor: Of what multiples the network's windows are, as far as was seen: 1 or a power
+            of two.
 
     Raises:
         ConfigError: If ``amp`` is something else.
@@ -35,6 +45,7 @@ class NetworkCall:
         self._run = model.encode_decode
         if compile:
             self._run = torch.compile(model.encode_decode, dynamic=False)
+        self.size_divisor = 1
         self._full: dict[tuple[int, ...], int] = {}  # largest batch so far, by size of a window
 
     def __call__(self, inputs: Tensor, metas: list[dict[str, Any]]) -> Tensor:
@@ -44,8 +55,38 @@ class NetworkCall:
             EnvironmentError: If the network cannot be compiled here.
         """
         with self._autocast(inputs.device):
-            logits = self._compiled(inputs, metas) if self._compile else self._run(inputs, metas)
+            try:
+                logits = self._padded(inputs, metas, self.size_divisor)
+            except torch.OutOfMemoryError:
+                raise
+            except (AssertionError, RuntimeError):
+                divisor = self._find_divisor(inputs, metas)
+                if divisor is None:
+                    raise
+                logits = self._padded(inputs, metas, divisor)
+                self.size_divisor = divisor
         return logits.float()
+
+    def _padded(self, inputs: Tensor, metas: list[dict[str, Any]], divisor: int) -> Tensor:
+        height, width = inputs.shape[-2:]
+        below, right = -height % divisor, -width % divisor
+        if below or right:
+            inputs = functional.pad(inputs, (0, right, 0, below))
+        logits = self._compiled(inputs, metas) if self._compile else self._run(inputs, metas)
+        return logits[..., :height, :width]
+
+    def _find_divisor(self, inputs: Tensor, metas: list[dict[str, Any]]) -> int | None:
+        """The smallest padding with which the network takes a window that it refused."""
+        sides = inputs.shape[-2:]
+        for divisor in _DIVISORS:
+            if divisor <= self.size_divisor or not any(side % divisor for side in sides):
+                continue  # that is what was refused
+            try:
+                self._padded(inputs[:1], metas[:1], divisor)
+            except (AssertionError, RuntimeError):
+                continue
+            return divisor
+        return None
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         if self._amp is None:

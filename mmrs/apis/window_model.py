@@ -129,6 +129,18 @@ class SegmentorWindowModel:
         # in place: on a CPU fresh memory of this size costs more than the softmax
         return torch.softmax(logits, dim=1, out=logits)
 
+    @torch.inference_mode()
+    def find_size_divisor(self) -> int:
+        """What the sides of its windows must be multiples of: 1, 2, 4, ..., 64, found by trying.
+
+        A U-Net, say, takes no sides that cannot be halved as often as it pools; most networks
+        take any. Windows of other sizes are padded by themselves.
+        """
+        bands = self.contract.bands or 3
+        dtype = np.dtype(self.contract.dtype or "float32")
+        self(np.zeros((1, 67, 101, bands), dtype))  # sides that no divisor has
+        return self._network.size_divisor
+
     def unrefined(self) -> SegmentorWindowModel:
         """The same network without the CRF that its segmentor puts after each window."""
         other = copy.copy(self)

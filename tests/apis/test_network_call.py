@@ -82,3 +82,34 @@ def test_a_compiler_that_is_missing_is_told(monkeypatch) -> None:
         call(NetworkCall(Segmentor(), compile=True), torch.randn(1, 3, 4, 4))
     assert "\n" not in str(told.value)
     torch._dynamo.reset()
+
+
+def test_a_network_that_halves_its_sides_gets_windows_padded_to_what_it_takes() -> None:
+    class UNet(Segmentor):
+        """Halves twice and puts the halves together again, as MMSegmentation's does."""
+
+        def encode_decode(self, inputs: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+            down = nn.functional.max_pool2d(inputs, 2)
+            lower = nn.functional.max_pool2d(down, 2)
+            up = nn.functional.interpolate(lower, scale_factor=2)
+            assert up.shape == down.shape, f"{up.shape} and {down.shape}"
+            up = nn.functional.interpolate(up + down, scale_factor=2)
+            return super().encode_decode(up + inputs, metas)
+
+    model = UNet()
+    network = NetworkCall(model)
+    for height, width in ((8, 8), (5, 7), (1, 1), (8, 6), (12, 4)):
+        inputs = torch.randn(2, 3, height, width)
+        padded = nn.functional.pad(inputs, (0, -width % 4, 0, -height % 4))
+        expected = model.encode_decode(padded, [{}, {}])[..., :height, :width]
+        torch.testing.assert_close(call(network, inputs), expected, rtol=0, atol=0)
+
+
+def test_what_a_network_raises_for_other_reasons_is_raised() -> None:
+    class Broken(Segmentor):
+        def encode_decode(self, inputs: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+            raise RuntimeError("boom")
+
+    for size in ((8, 8), (5, 7), (64, 64)):
+        with pytest.raises(RuntimeError, match="boom"):
+            call(NetworkCall(Broken()), torch.randn(1, 3, *size))
