@@ -244,7 +244,7 @@ def _facts(
         "matched": fitted.fit.matching,
         "missing": [*fitted.fit.missing],
         "unexpected": [*fitted.fit.unexpected],
-        "other_shape": {name: [*shapes] for name, shapes in fitted.fit.mismatched.items()},
+        "other_shape": {k: [[*a], [*b]] for k, (a, b) in fitted.fit.mismatched.items()},
         "starts_afresh": [*fitted.left_out],
     }
 
