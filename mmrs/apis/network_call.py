@@ -22,7 +22,8 @@ class NetworkCall:
     """Runs ``model.encode_decode``.
 
     A network that takes no windows of some size (a U-Net, of a scene smaller than a window) gets
-    them padded with zeros, below and to the right, to the next size that it takes.
+    them padded as its data preprocessor pads, below and to the right, to the next size that it
+    takes.
 
     Args:
         model: An MMSegmentation segmentor.
@@ -46,6 +47,8 @@ class NetworkCall:
         if compile:
             self._run = torch.compile(model.encode_decode, dynamic=False)
         self.size_divisor = 1
+        preprocessor = getattr(model, "data_preprocessor", None)
+        self._pad_value = float(getattr(preprocessor, "pad_val", 0))
         self._full: dict[tuple[int, ...], int] = {}  # largest batch so far, by size of a window
 
     def __call__(self, inputs: Tensor, metas: list[dict[str, Any]]) -> Tensor:
@@ -71,7 +74,7 @@ class NetworkCall:
         height, width = inputs.shape[-2:]
         below, right = -height % divisor, -width % divisor
         if below or right:
-            inputs = functional.pad(inputs, (0, right, 0, below))
+            inputs = functional.pad(inputs, (0, right, 0, below), value=self._pad_value)
         logits = self._compiled(inputs, metas) if self._compile else self._run(inputs, metas)
         return logits[..., :height, :width]
 
