@@ -75,6 +75,8 @@ class NetworkCall:
         below, right = -height % divisor, -width % divisor
         if below or right:
             inputs = functional.pad(inputs, (0, right, 0, below), value=self._pad_value)
+            # heads bring their logits to this size
+            metas = [{**meta, "pad_shape": tuple(inputs.shape[-2:])} for meta in metas]
         logits = self._compiled(inputs, metas) if self._compile else self._run(inputs, metas)
         return logits[..., :height, :width]
 
