@@ -16,6 +16,8 @@ from PIL import Image
 from mmrs.apis.resume_point import find_resume_point
 from mmrs.apis.train import train
 from mmrs.errors import CheckpointError, ConfigError
+from tests.configs.small import load, shrink
+from tests.fake_data import make_geotiff
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "pretrain" / "hiresnet_tiny_mocov2_rasters.py"
@@ -119,6 +121,56 @@ def test_a_queue_too_long_for_the_data_is_refused_before_the_first_step(data, tm
         train(small(data, model__queue_len=7), work_dir=tmp_path)
     assert not list(tmp_path.glob("*.pth"))
     train(small(data, model__queue_len=6, train_cfg__max_iters=1), work_dir=tmp_path)
+
+
+def test_four_bands_of_16_bits_pretrain_with_the_scaling_of_training(tmp_path):
+    """What docs/pretraining.md says to change for other bands."""
+    for number in range(2):
+        path = tmp_path / "images" / "train" / f"s{number}.tif"
+        make_geotiff(path, size_px=(64, 64), bands=4, dtype="uint16", seed=number)
+    cfg = small(tmp_path, train_cfg__max_iters=2)
+    images = {"type": "percentile", "low": 2, "high": 98, "images": "images/train"}
+    cfg.train_dataloader.dataset.update(scaling=images, cache_dir=str(tmp_path / "cache"))
+    cfg.model.backbone.in_channels = 4
+    cfg.model.data_preprocessor.update(mean=None, std=None)
+    for step in cfg.train_dataloader.dataset.pipeline[0].transforms:
+        if step.type == "mmrs.PhotometricDistortion":
+            step.value_range = (0, 1)
+    train(cfg, work_dir=tmp_path / "w")
+    saved = state_of(tmp_path / "w" / "iter_2.pth")
+    assert saved["meta"]["channel_contract"]["bands"] == 4
+    assert saved["meta"]["channel_contract"]["scaling"]["kind"] == "percentile"
+    assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+@pytest.mark.filterwarnings("ignore:The draw is False:UserWarning")
+def test_street_scenes_pretrain_with_crops_by_class_balance(tmp_path):
+    """The supervised config on a tree as tools/prepare_dataset.py writes it."""
+    rng = np.random.default_rng(0)
+    for part in ("training", "validation"):
+        for folder in ("images", "v1.2/labels"):
+            (tmp_path / part / folder).mkdir(parents=True)
+        for number in range(2):
+            label = np.kron(rng.integers(0, 66, (6, 6)), np.ones((16, 16), int)).astype(np.uint8)
+            image = rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)
+            Image.fromarray(image).save(tmp_path / part / "images" / f"i{number}.jpg")
+            Image.fromarray(label).save(tmp_path / part / "v1.2" / "labels" / f"i{number}.png")
+    cfg = shrink(load("pretrain/hiresnet_supervised_mapillary.py"))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.update(data_root=str(tmp_path), cache_dir=str(tmp_path / "cache"))
+        loader.dataset.window_sampler.size = (64, 64)
+    cfg.train_dataloader.dataset.window_sampler.length = 8
+    cfg.model.test_cfg = {"mode": "whole"}
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 2
+    runner = train(cfg, work_dir=tmp_path / "w")
+    windows = runner.train_dataloader.dataset
+    # drawn once for all epochs
+    assert [windows.get_data_info(i)["window"] for i in range(8)] == [
+        windows.get_data_info(i)["window"] for i in range(8)
+    ]
+    assert "best_mIoU_iter_2.pth" in os.listdir(tmp_path / "w")
 
 
 def test_a_misspelt_key_of_the_projection_is_told(data, tmp_path):

@@ -1,4 +1,4 @@
-"""InfoNCE against its closed form, the queue against a deque, the groups of keys by counting."""
+"""InfoNCE against its closed form, the queue against a deque."""
 
 import math
 from collections import deque
@@ -16,7 +16,6 @@ from mmrs.ops.info_nce import (
     info_nce,
     own_keys,
 )
-from mmrs.ops.key_groups import key_order, separating_groups
 
 
 def unit(*shape: int, seed: int) -> torch.Tensor:
@@ -119,31 +118,3 @@ def test_queue_is_a_deque_of_any_length_with_batches_of_any_size(length, batches
     # from the oldest on
     assert ids.roll(-pointer).tolist() == [n for n, _ in slow]
     assert queue[:, 0].roll(-pointer).tolist() == pytest.approx([v for _, v in slow])
-
-
-@pytest.mark.parametrize("groups", range(1, 9))
-@pytest.mark.parametrize("size", range(1, 9))
-def test_keys_meet_as_few_images_of_their_querys_group_as_can_be(groups, size):
-    order = key_order(groups, size).tolist()
-    assert sorted(order) == list(range(groups * size))
-    most = max(
-        sum(other // size == image // size for other in order[start : start + size])
-        for start in range(0, len(order), size)
-        for image in order[start : start + size]
-    )
-    assert most == math.ceil(size / groups)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 4, 6, 16, 48, 64])
-def test_separating_groups_leave_every_key_alone_with_strangers(batch):
-    groups = separating_groups(batch)
-    size = batch // groups
-    order = key_order(groups, size).view(groups, size) // size
-    # no two images of a group of keys come from one group of queries
-    assert all(len(set(row)) == size for row in order.tolist())
-    assert groups * size == batch
-
-
-def test_numbers_of_groups_are_checked():
-    with pytest.raises(ValueError, match="must be >= 1, got 0 groups of 2"):
-        key_order(0, 2)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmrs.errors import ConfigError, DataError
+from mmrs.models.selfsup.step_watch import StepWatch
 from mmrs.ops.info_nce import (
     contrast_logits,
     discrimination_accuracy,
@@ -115,7 +116,7 @@ class MoCoV2(BaseModel):
         self.register_buffer("queue_ids", torch.full((queue_len,), -1))
         self.register_buffer("queue_pointer", torch.zeros((), dtype=torch.long))
         self.register_buffer("key_updates", torch.zeros((), dtype=torch.long))
-        self._followed: int | None = None
+        self._watch: StepWatch | None = None
 
     # what a runner calls ------------------------------------------------------------------------
 
@@ -162,6 +163,12 @@ class MoCoV2(BaseModel):
         if self.training:
             self._follow()
         queries = self._encode({name: getattr(self, name) for name in _PARTS}, views, groups)
+        if queries.shape[1] != self.queue.shape[1]:
+            raise ConfigError(
+                f"is {self.queue.shape[1]}, but keys have {queries.shape[1]} channels",
+                where="model.feat_dim",
+                fix=f"set model.feat_dim={queries.shape[1]}, or another projector",
+            )
         with torch.no_grad():
             all_keys = self._encode_keys(key_views, groups)
             start = get_rank() * len(views)
@@ -254,12 +261,11 @@ class MoCoV2(BaseModel):
     @torch.no_grad()
     def _follow(self) -> None:
         """Eq. 11, once for every step of the optimiser: k <- m k + (1 - m) q."""
-        pairs = [(getattr(self, name), self.encoder_k[name]) for name in _PARTS]
-        # PyTorch counts every change of a tensor in place
-        version = sum(p._version for query, _ in pairs for p in query.parameters())
-        if version == self._followed:
+        if self._watch is None:  # the first time, in a run that begins or goes on
+            self._watch = StepWatch(self)
+        elif not self._watch.take():
             return
-        self._followed = version
+        pairs = [(getattr(self, name), self.encoder_k[name]) for name in _PARTS]
         for query, key in pairs:
             if self.key_updates == 0:
                 # only now have all weights been initialised or loaded

@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -92,6 +93,44 @@ def test_keys_follow_once_for_each_step_of_the_optimiser():
         torch.testing.assert_close(model.encoder_k["backbone"].second.weight, by_hand)
     assert model.key_updates == 3
     assert not torch.equal(by_hand, weight)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *((kind, {"foreach": flag}) for kind in ("SGD", "AdamW") for flag in (False, True)),
+        *(("AdamW", {"fused": True}), ("SGD", {"fused": True}), ("Adam", {"amsgrad": True})),
+    ],
+)
+def test_keys_follow_every_kind_of_optimiser(kind, options):
+    model = make_moco()
+    optimiser = getattr(torch.optim, kind)(model.parameters(), lr=0.1, **options)
+    for step in range(3):
+        model(*make_views([0, 1], seed=step), mode="loss")["loss"].backward()
+        optimiser.step()
+    assert model.key_updates == 3
+
+
+def test_only_steps_of_its_own_optimiser_count():
+    model, other = make_moco(), torch.nn.Linear(1, 1)
+    optimiser = torch.optim.SGD(other.parameters(), lr=0.1)
+    for step in range(3):
+        model(*make_views([0, 1], seed=step), mode="loss")
+        other(torch.ones(1, 1)).sum().backward()
+        optimiser.step()
+    assert model.key_updates == 1
+
+
+def test_a_copy_and_a_pickle_follow_their_own_optimiser():
+    model = make_moco()
+    model(*make_views([0, 1], seed=0), mode="loss")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        optimiser = torch.optim.SGD(other.parameters(), lr=0.1)
+        for step in range(2):
+            other(*make_views([0, 1], seed=step), mode="loss")["loss"].backward()
+            optimiser.step()
+        assert other.key_updates == 3
+    assert model.key_updates == 1
 
 
 def test_running_statistics_of_the_keys_are_their_own():
@@ -218,6 +257,9 @@ def test_too_few_images_are_told():
 
 
 def test_wrong_batches_are_told():
+    batch = make_views([0, 1, 2], seed=0)
+    with pytest.raises(ConfigError, match=r"keys have 5 channels. Fix: set model.feat_dim=5"):
+        make_moco(feat_dim=4)(*batch, mode="loss")
     (first, second), samples = make_views([0, 1, 2], seed=0)
     with pytest.raises(ConfigError, match=r"two views. Fix: use mmrs.TwoViews"):
         make_moco()([first], samples, mode="loss")
