@@ -8,6 +8,7 @@ from mmrs.datasets.million_aid import MillionAIDDataset
 from mmrs.datasets.paddy import PaddyDataset
 from mmrs.datasets.potsdam import PotsdamDataset
 from mmrs.datasets.raster_seg import RasterSegDataset
+from mmrs.datasets.scene_folders import SceneFoldersDataset
 from mmrs.datasets.source_image_split import SourceImageSplitDataset
 from mmrs.datasets.unlabelled_raster import UnlabelledRasterDataset
 from mmrs.datasets.vaihingen import VaihingenDataset
@@ -21,6 +22,7 @@ __all__ = [
     "PaddyDataset",
     "PotsdamDataset",
     "RasterSegDataset",
+    "SceneFoldersDataset",
     "SourceImageSplitDataset",
     "UnlabelledRasterDataset",
     "VaihingenDataset",

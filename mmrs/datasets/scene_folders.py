@@ -1,0 +1,120 @@
+"""Pictures of scenes, a folder for each class: what features are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from mmrs.errors import ConfigError, DataError
+from mmrs.geo.window_reader import WindowReader
+from mmrs.geo.windows import Window
+from mmrs.registry import DATASETS
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+
+
+@DATASETS.register_module()
+class SceneFoldersDataset(BaseDataset):
+    """Whole pictures or rasters; the name of the folder that holds one is its class.
+
+    They are read as the images of pre-training are (`mmrs.MillionAIDDataset`): bands in the order
+    of the file, one band three times. MMPreTrain's ``CustomDataset`` has the same layout, but
+    needs a loading step, which reads 8 bits and three bands in another order.
+
+    Samples: ``img`` (H, W, bands), ``img_path``, ``gt_label``, ``sample_idx``. The pipeline holds
+    no loading step; it brings pictures of several sizes to one, and ends with MMPreTrain's
+    ``PackInputs``.
+
+    Args:
+        data_root: Its folders are the classes; theirs are searched too. Files beside them, and
+            names that begin with a dot, do not count.
+        classes: Names of the folders, in the order of the labels; others are left out. None: all,
+            by name.
+        bands: Which bands, counted from 1; all that are data by default.
+        pipeline: Steps after the reading.
+        **kwargs: `mmengine.dataset.BaseDataset`: indices, serialize_data, lazy_init, ...
+
+    Raises:
+        ConfigError: No class is named.
+        DataError: There is no such folder, or no picture in one.
+    """
+
+    METAINFO: dict = dict(classes=())
+
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        classes: Sequence[str] | None = None,
+        bands: Sequence[int] | None = None,
+        pipeline: Sequence = (),
+        **kwargs: Any,
+    ) -> None:
+        folder = Path(data_root)
+        if classes is None:
+            classes = sorted(_folders(folder))
+        if not classes:
+            raise ConfigError(
+                "must name a folder at least",
+                where="SceneFoldersDataset.classes",
+                fix="leave it out for all folders",
+            )
+        self.reader = WindowReader(bands=bands, max_open=1)
+        super().__init__(
+            data_root=data_root,
+            data_prefix={},
+            metainfo={"classes": tuple(classes)},
+            pipeline=list(pipeline),
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """The pictures, class after class."""
+        found = []
+        for label, name in enumerate(self.metainfo["classes"]):
+            folder = Path(self.data_root) / name
+            paths = [
+                path
+                for path in sorted(folder.rglob("*"))
+                if path.suffix.lower() in _SUFFIXES and path.name[0] != "." and path.is_file()
+            ]
+            if not paths:
+                raise DataError(
+                    f"there is no picture of class {name!r} ({', '.join(_SUFFIXES)})",
+                    where=folder,
+                    fix="put pictures there, or name the classes that have some (classes=)",
+                )
+            found += [{"img_path": str(path), "gt_label": label} for path in paths]
+        return found
+
+    def prepare_data(self, idx: int) -> Any:
+        """A sample: read, then through the pipeline.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        info = self.get_data_info(idx)
+        raster = self.reader.raster(info["img_path"])
+        window = Window(0, 0, raster.height, raster.width)
+        pixels, _, _ = self.reader.read(info["img_path"], window)
+        if pixels.dtype != np.uint8:
+            pixels = pixels.astype(np.float32, copy=False)
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)
+        info.update(img=pixels, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2])
+        return self.pipeline(info)
+
+
+def _folders(root: Path) -> list[str]:
+    if not root.is_dir():
+        raise DataError("there is no such folder", where=root, fix="set data_root")
+    names = [path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+    if not names:
+        raise DataError(
+            "there are no folders in it", where=root, fix="put the pictures of a class into one"
+        )
+    return names
