@@ -97,7 +97,7 @@ def test_a_file_of_another_program_needs_no_digest(tmp_path: Path) -> None:
 
 def test_what_torch_saved_is_no_safetensors(tmp_path: Path) -> None:
     torch.save(tensors(), tmp_path / "w.safetensors")
-    with pytest.raises(CheckpointError, match="no safetensors file .* expected a length of 8"):
+    with pytest.raises(CheckpointError, match=r"no safetensors file .* expected a length of 8"):
         safe_load_checkpoint(tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="there is no such file"):
         load_safetensors(tmp_path / "none.safetensors")

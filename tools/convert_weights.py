@@ -36,6 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--bands", type=int, metavar="N", help="of the images, where others than the config's"
     )
     parser.add_argument(
+        "--source-bands",
+        nargs="+",
+        type=_band,
+        metavar="I",
+        help="for each of these the filter that is its own, from 0, or none: 2 1 0 none",
+    )
+    parser.add_argument(
         "--prefix", metavar="NAME", help="where the backbone's names begin in the checkpoint"
     )
     parser.add_argument(
@@ -61,9 +68,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         backbone_type=args.type,
         cfg_options=parse_cfg_options(args.cfg_options),
         bands=args.bands,
+        source_bands=args.source_bands,
         prefix=args.prefix,
         partial=args.partial,
     )
+
+
+def _band(word: str) -> int | None:
+    return None if word.lower() == "none" else int(word)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmrs.apis.channel_check import contract_in
 from mmrs.apis.weight_keys import Kind, SourceWeights, state_of, take_backbone
+from mmrs.apis.weight_report import check_fitted, report_lines
 from mmrs.apis.weight_target import Fitted, TargetBackbone, build_target, fit_to_target
 from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, OutputError
@@ -22,8 +23,6 @@ from mmrs.geo.atomic import atomic_paths, make_folder
 from mmrs.geo.disk_space import write_error
 from mmrs.version import __version__
 from mmrs.weight_file import SUFFIX, load_safetensors, safetensors_bytes, tensors_sha256
-
-_SHOWN = 8  # names in the printed report; the JSON has all
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ def convert_weights(
     backbone_type: str | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     bands: int | None = None,
+    source_bands: Sequence[int | None] | None = None,
     prefix: str | None = None,
     partial: bool = False,
     tell: Callable[[str], None] = print,
@@ -65,6 +65,8 @@ def convert_weights(
         backbone_type: The backbone's registered name, in place of a config.
         cfg_options: Keys of the config, or arguments of the type, to override.
         bands: Of the images, where others than the config's; the first convolution is inflated.
+        source_bands: For each of these bands the filter of the checkpoint that is its own, from 0,
+            or None; by default the first ones are known.
         prefix: Where the backbone's names begin in the checkpoint.
         partial: Write what fits, where some tensors are missing or of another shape.
         tell: Gets the lines of the report, also where the conversion is then refused.
@@ -79,18 +81,20 @@ def convert_weights(
     """
     checkpoint, out = Path(checkpoint).expanduser(), Path(out).expanduser()
     description = _check_out(out, checkpoint)
-    target = _target(backbone_config, backbone_type, cfg_options, bands)
+    target = _target(backbone_config, backbone_type, cfg_options, bands, source_bands)
     content = safe_load_checkpoint(checkpoint)
     known = () if target is None else target.module.state_dict()
     weights = take_backbone(
         state_of(content, checkpoint), kind=source, prefix=prefix, known=known, where=checkpoint
     )
     _check_finite(weights.tensors, checkpoint)
-    fitted = None if target is None else fit_to_target(weights.tensors, target)
-    for line in _report(checkpoint, weights, target, fitted):
+    fitted = None
+    if target is not None:
+        fitted = fit_to_target(weights.tensors, target, source_bands=source_bands)
+    for line in report_lines(checkpoint, weights, target, fitted):
         tell(line)
     if target is not None and fitted is not None:
-        _check_fitted(fitted, weights, target, checkpoint, partial=partial)
+        check_fitted(fitted, weights, target, checkpoint, partial=partial)
     tensors = weights.tensors if fitted is None else fitted.tensors
     facts = _facts(checkpoint, content, weights, target, fitted) | _file_facts(tensors)
     _publish(out, description, tensors, facts)
@@ -131,11 +135,13 @@ def _target(
     type: str | None,
     cfg_options: Mapping[str, Any] | None,
     bands: int | None,
+    source_bands: Sequence[int | None] | None,
 ) -> TargetBackbone | None:
     if bands is not None and bands < 1:
         raise ConfigError(f"must be at least 1, got {bands}", where="--bands", fix="count them")
     if config is None and type is None:
-        for option, value in (("--bands", bands), ("--cfg-options", cfg_options)):
+        needy = {"--bands": bands, "--source-bands": source_bands, "--cfg-options": cfg_options}
+        for option, value in needy.items():
             if value:
                 raise ConfigError(
                     "only a backbone says which convolution reads the image and what its options "
@@ -155,64 +161,6 @@ def _check_finite(tensors: Mapping[str, Tensor], where: Path) -> None:
                 where=where,
                 fix="take an earlier checkpoint",
             )
-
-
-def _check_fitted(
-    fitted: Fitted, weights: SourceWeights, target: TargetBackbone, where: Path, *, partial: bool
-) -> None:
-    fit = fitted.fit
-    if not fit.matching:
-        raise CheckpointError(
-            f"none of its {len(weights.tensors)} tensors ({weights.kind}) has the name and shape "
-            f"of one of {target.type}",
-            where=where,
-            fix="name the backbone that these weights are of",
-        )
-    if partial:
-        return
-    if fit.mismatched:
-        name, (theirs, ours) = next(iter(fit.mismatched.items()))
-        told = f"{name} is {_shape(theirs)} in it and {_shape(ours)} in {target.type}"
-        told += _and_more(len(fit.mismatched))
-    elif weights.kind == "mmseg-hrnet" or not (fit.missing or fit.unexpected):
-        # networks that extend HRNet have tensors that it lacks, and need not have all of its
-        return
-    elif fit.missing:
-        told = f"{target.type} has {fit.missing[0]}, it has not{_and_more(len(fit.missing))}"
-    else:
-        told = f"it has {fit.unexpected[0]}, {target.type} has not{_and_more(len(fit.unexpected))}"
-    raise CheckpointError(
-        f"it is of another architecture: {told}",
-        where=where,
-        fix="use the config that it was trained with, or --partial to take the "
-        f"{fit.matching} tensors that fit",
-    )
-
-
-def _report(
-    checkpoint: Path, weights: SourceWeights, target: TargetBackbone | None, fitted: Fitted | None
-) -> list[str]:
-    lines = [
-        f"{checkpoint}: {weights.kind}, {len(weights.tensors)} tensors of the backbone; "
-        f"{weights.passed_over} of other parts are passed over"
-    ]
-    if target is None or fitted is None:
-        return [*lines, "compared with no backbone; --backbone-config CONFIG does"]
-    fit = fitted.fit
-    of = "" if target.config is None else f" of {target.config}"
-    shapes = [f"{k} ({_shape(a)}, not {_shape(b)})" for k, (a, b) in fit.mismatched.items()]
-    lines += [
-        f"compared with {target.type}{of}:",
-        f"  matched: {fit.matching}",
-        f"  missing in the checkpoint: {_listed(fit.missing)}",
-        f"  unexpected, not written: {_listed(fit.unexpected)}",
-        f"  of another shape, not written: {_listed(shapes)}",
-    ]
-    if fitted.left_out:
-        lines.append(f"  a number for each band, starts afresh: {_listed(fitted.left_out)}")
-    if fitted.first_conv is not None and fitted.first_conv.told is not None:
-        lines.append(f"  {fitted.first_conv.told}")
-    return lines
 
 
 def _facts(
@@ -283,18 +231,3 @@ def _sha256(path: Path) -> str:
 
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "a number"
-
-
-def _and_more(count: int) -> str:
-    return f" (and {count - 1} more)" if count > 1 else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    if not names:
-        return "0"
-    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(names)}: {', '.join([*names][:_SHOWN])}{more}"

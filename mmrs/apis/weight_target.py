@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmrs.apis.build_errors import explain_build_error
 from mmrs.apis.checkpoint_fit import CheckpointFit, compare
 from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
+from mmrs.apis.config_types import config_name, resolve, unknown_type
 from mmrs.compat import check_compiled_operators
 from mmrs.errors import ConfigError
 from mmrs.models.layers.first_conv import first_convs, inflate_state_dict
@@ -120,25 +120,43 @@ def build_target(
         backbone["in_channels"] = bands
     check_compiled_operators({"model": {"backbone": backbone}})
     init_default_scope(cfg.get("default_scope") or "mmseg")
+    name, where = str(backbone["type"]), f"--type {type}"
+    if resolve(name, MODELS) is None:
+        where = where if config is None else f"{config_name(cfg)}: {_PLACE}.type"
+        raise unknown_type(name, MODELS, where=where)
     try:
         module = MODELS.build(backbone)
     except Exception as error:
-        raise explain_build_error(error, cfg, _PLACE) from error
-    named = None if config is None else Path(config_name(cfg)).name
-    return TargetBackbone(module, str(backbone["type"]), named)
+        told = explain_build_error(error, cfg, _PLACE)
+        if config is None:
+            fix = f"{told.fix}, by --cfg-options KEY=VALUE"
+            told = ConfigError(told.what, where=where, fix=fix)
+        raise told from error
+    return TargetBackbone(module, name, None if config is None else Path(config_name(cfg)).name)
 
 
-def fit_to_target(tensors: Mapping[str, Tensor], target: TargetBackbone) -> Fitted:
+def fit_to_target(
+    tensors: Mapping[str, Tensor],
+    target: TargetBackbone,
+    *,
+    source_bands: Sequence[int | None] | None = None,
+) -> Fitted:
     """Compare tensors with a backbone's, the first convolution inflated to its bands.
 
     Args:
         tensors: By the backbone's names.
         target: The backbone.
+        source_bands: As in :func:`~mmrs.ops.inflate.inflate_first_conv`.
+
+    Raises:
+        ConfigError: ``source_bands`` cannot be followed.
     """
     state = dict(tensors)
     first = next(iter(first_convs(target.module).items()), None)
     before = None if first is None else state.get(f"{first[0]}.weight")
-    told = inflate_state_dict(state, target.module)
+    if source_bands is not None:
+        _check_source_bands(source_bands, None if before is None else before.shape[1], target.bands)
+    told = inflate_state_dict(state, target.module, source_bands=source_bands)
     ours = target.module.state_dict()
     fit = compare(ours, state)
     afresh = _band_norms(target.module)
@@ -153,6 +171,24 @@ def fit_to_target(tensors: Mapping[str, Tensor], target: TargetBackbone) -> Fitt
     line = next((line for line in told if line.startswith(f"{name}:")), None)
     conv = FirstConv(name, first[1].in_channels, before.shape[1], line)
     return Fitted(kept, fit, left_out, conv)
+
+
+def _check_source_bands(
+    source_bands: Sequence[int | None], known: int | None, bands: int | None
+) -> None:
+    named = [band for band in source_bands if band is not None]
+    if known is None or known == bands:
+        what = f"nothing is inflated: weights and backbone have {bands} bands"
+        fix = "leave it out, or set --bands"
+    elif len(source_bands) != bands:
+        what = f"needs a number or none for each of {bands} bands, got {len(source_bands)}"
+        fix = "name them all"
+    elif any(not 0 <= band < known for band in named) or len({*named}) < len(named):
+        what = f"must be different numbers from 0 to {known - 1}, or none, got {[*source_bands]}"
+        fix = f"name a filter of the {known}-band weights once at most"
+    else:
+        return
+    raise ConfigError(what, where="--source-bands", fix=fix)
 
 
 def _band_norms(module: nn.Module) -> set[str]:

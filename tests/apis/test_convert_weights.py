@@ -26,6 +26,7 @@ from mmrs.version import __version__
 from mmrs.weight_file import load_safetensors
 from tests.apis.tiny_run import run_tool
 
+ROOT = Path(__file__).parents[2]
 NORM = {"type": "BN"}
 HIRESNET = {
     "type": "mmrs.HiResNet", "widths": (8, 16, 24), "funnel_channels": 8, "stem_channels": 8,
@@ -170,6 +171,46 @@ def test_other_bands_get_an_inflated_first_convolution(moco, bands: int) -> None
     model.init_weights()
     torch.testing.assert_close(model.stem[0][1].weight, expected)
     assert (model.stem[0][0].weight == 1).all(), "started afresh"
+
+
+def test_known_bands_may_lie_elsewhere(moco) -> None:
+    """Blue, green, red and infrared images, and weights of red, green and blue."""
+    folder, cfg = moco.parent, config(moco.parent, HIRESNET)
+    options = {"backbone_config": cfg, "tell": quiet}
+    done = convert_weights(
+        moco, folder / "w.safetensors", bands=4, source_bands=(2, 1, 0, None), **options
+    )
+    rgb = query_of(moco)["stem.0.1.weight"]
+    expected = torch.stack([rgb[:, 2], rgb[:, 1], rgb[:, 0], rgb.mean(1)], dim=1) * 3 / 4
+    torch.testing.assert_close(load_safetensors(done.weights)["stem.0.1.weight"], expected)
+    for bands, named, message in (
+        (4, (2, 1, 0), "needs a number or none for each of 4 bands, got 3"),
+        (4, (2, 1, 3, None), r"must be different numbers from 0 to 2, or none, got \[2, 1, 3, None\]"),
+        (4, (1, 1, None, None), "must be different numbers from 0 to 2"),
+        (3, (2, 1, 0), "nothing is inflated: weights and backbone have 3 bands"),
+    ):
+        with pytest.raises(ConfigError, match=f"--source-bands: {message}"):
+            convert_weights(
+                moco, folder / "x.safetensors", bands=bands, source_bands=named, **options
+            )
+
+
+def test_the_shipped_configs_meet(tmp_path: Path) -> None:
+    """The backbone of the pre-training config for CPUs is that of the one to fine-tune."""
+    init_default_scope("mmseg")
+    cfg = Config.fromfile(ROOT / "configs/pretrain/hiresnet_tiny_mocov2_rasters.py")
+    moco = MODELS.build({**cfg.model, "projector": None, "feat_dim": 144, "queue_len": 8})
+    state = shaken(moco)
+    torch.save({"state_dict": state, "meta": {"iter": 7}}, tmp_path / "iter_7.pth")
+    out = tmp_path / "w.safetensors"
+    tuned = ROOT / "configs/hiresnet/hiresnet_tiny_loveda.py"
+    convert_weights(tmp_path / "iter_7.pth", out, backbone_config=tuned, tell=quiet)
+    model = Config.fromfile(tuned).model
+    model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(out)}
+    segmentor = MODELS.build(model)
+    segmentor.init_weights()
+    for name, value in segmentor.backbone.state_dict().items():
+        assert torch.equal(value, state[f"backbone.{name}"]), name
 
 
 def test_a_config_of_other_bands_says_so_itself(moco) -> None:
@@ -390,9 +431,8 @@ def test_foreign_checkpoints_are_told_with_what_was_found_and_expected(moco) -> 
     cfg = config(folder, HIRESNET)
     tensor = torch.ones(2)
     query = query_of(moco)
-    deeper = (
-        config(folder / "out", HIRESNET, num_blocks=(1, 2)) if out.parent.mkdir() is None else 0
-    )
+    (folder / "deeper").mkdir()
+    deeper = config(folder / "deeper", HIRESNET, num_blocks=(1, 2))
     for content, options, message in (
         ({"gru.weight": tensor}, {}, r"no backbone: its 1 tensors are named gru\.\*; expected the"),
         ({"gru.weight": tensor}, {"backbone_config": cfg}, r"no backbone: .*expected the names of"),
@@ -431,9 +471,19 @@ def test_partial_takes_what_fits_of_another_architecture(moco) -> None:
         ({"bands": 0, "backbone_type": "mmrs.HiResNet"}, "--bands: must be at least 1, got 0"),
         ({"backbone_config": "a.py", "backbone_type": "ResNet"}, "name one of them"),
         ({"backbone_config": "none.py"}, "no such config file"),
-        ({"backbone_type": "mmrs.HiResNets"}, "HiResNets"),
-        ({"backbone_type": "mmrs.DilatedResNet"}, "depth"),
+        (
+            {"backbone_type": "mmrs.HiResNets"},
+            r"HiResNets: 'mmrs\.HiResNets' is no registered model\. Fix: write 'mmrs\.HiResNet'",
+        ),
+        (
+            {"backbone_type": "mmrs.DilatedResNet"},
+            r"--type mmrs\.DilatedResNet: DilatedResNet needs depth.*by --cfg-options",
+        ),
         ({"backbone_type": "mmrs.HiResNet", "cfg_options": {"blocks": "x"}}, "blocks"),
+        (
+            {"backbone_config": Config({"model": {"backbone": {"type": "mmrs.HiRseNet"}}})},
+            r"model\.backbone\.type: 'mmrs\.HiRseNet' is no registered model",
+        ),
         ({"backbone_config": Config({"dataset": 3})}, r"has no model\.backbone"),
     ],
 )
@@ -487,7 +537,8 @@ def test_the_tool_reports_and_ends_with_a_status(moco, capsys) -> None:
     folder, cfg = moco.parent, str(config(moco.parent, HIRESNET))
     out = folder / "w.safetensors"
     assert run_tool("convert_weights", moco, out, "--backbone-config", cfg, "--bands", 4,
-                    "--from", "mocov2", "--prefix", "backbone") == 0  # fmt: skip
+                    "--from", "mocov2", "--prefix", "backbone",
+                    "--source-bands", "2", "1", "0", "none") == 0  # fmt: skip
     told = capsys.readouterr().out
     assert "mocov2" in told and "inflated to 4" in told and "starts afresh: 4" in told
     assert f"{out}: " in told

@@ -1,0 +1,106 @@
+"""Weights against a backbone in words, and whether they are of one architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmrs.apis.weight_keys import SourceWeights
+from mmrs.apis.weight_target import Fitted, TargetBackbone
+from mmrs.errors import CheckpointError
+
+_SHOWN = 8  # names in the printed report; the JSON has all
+
+
+def report_lines(
+    checkpoint: Path, weights: SourceWeights, target: TargetBackbone | None, fitted: Fitted | None
+) -> list[str]:
+    """What a checkpoint holds, and how it compares with a backbone.
+
+    Args:
+        checkpoint: Its file.
+        weights: What was taken from it.
+        target: The backbone, where there is one.
+        fitted: The comparison with it.
+    """
+    lines = [
+        f"{checkpoint}: {weights.kind}, {len(weights.tensors)} tensors of the backbone; "
+        f"{weights.passed_over} of other parts are passed over"
+    ]
+    if target is None or fitted is None:
+        return [*lines, "compared with no backbone; --backbone-config CONFIG does"]
+    fit = fitted.fit
+    of = "" if target.config is None else f" of {target.config}"
+    shapes = [f"{k} ({_shape(a)}, not {_shape(b)})" for k, (a, b) in fit.mismatched.items()]
+    lines += [
+        f"compared with {target.type}{of}:",
+        f"  matched: {fit.matching}",
+        f"  missing in the checkpoint: {_listed(fit.missing)}",
+        f"  unexpected, not written: {_listed(fit.unexpected)}",
+        f"  of another shape, not written: {_listed(shapes)}",
+    ]
+    if fitted.left_out:
+        lines.append(f"  a number for each band, starts afresh: {_listed(fitted.left_out)}")
+    if fitted.first_conv is not None and fitted.first_conv.told is not None:
+        lines.append(f"  {fitted.first_conv.told}")
+    return lines
+
+
+def check_fitted(
+    fitted: Fitted, weights: SourceWeights, target: TargetBackbone, where: Path, *, partial: bool
+) -> None:
+    """Raise where weights and backbone are not of one architecture.
+
+    Args:
+        fitted: The comparison.
+        weights: What was taken from the checkpoint.
+        target: The backbone.
+        where: The checkpoint's file.
+        partial: A part is enough.
+
+    Raises:
+        CheckpointError: Nothing fits; or, unless ``partial``, a tensor is missing, left over or of
+            another shape. Of stock HRNet only shapes count: what extends it differs in names.
+    """
+    fit = fitted.fit
+    if not fit.matching:
+        raise CheckpointError(
+            f"none of its {len(weights.tensors)} tensors ({weights.kind}) has the name and shape "
+            f"of one of {target.type}",
+            where=where,
+            fix="name the backbone that these weights are of",
+        )
+    if partial:
+        return
+    if fit.mismatched:
+        name, (theirs, ours) = next(iter(fit.mismatched.items()))
+        told = f"{name} is {_shape(theirs)} in it and {_shape(ours)} in {target.type}"
+        told += _and_more(len(fit.mismatched))
+    elif weights.kind == "mmseg-hrnet" or not (fit.missing or fit.unexpected):
+        # networks that extend HRNet have tensors that it lacks, and need not have all of its
+        return
+    elif fit.missing:
+        told = f"{target.type} has {fit.missing[0]}, it has not{_and_more(len(fit.missing))}"
+    else:
+        told = f"it has {fit.unexpected[0]}, {target.type} has not{_and_more(len(fit.unexpected))}"
+    raise CheckpointError(
+        f"it is of another architecture: {told}",
+        where=where,
+        fix="use the config that it was trained with, or --partial to take the "
+        f"{fit.matching} tensors that fit",
+    )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "a number"
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count - 1} more)" if count > 1 else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "0"
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{len(names)}: {', '.join([*names][:_SHOWN])}{more}"
