@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import mmrs.models  # noqa: F401  registers the loader
-from mmrs.compat import safe_load_checkpoint
+from mmrs.compat import explain_import_error, safe_load_checkpoint
 from mmrs.errors import CheckpointError
 from mmrs.weight_file import load_safetensors, safetensors_bytes, tensors_sha256
 
@@ -121,6 +121,29 @@ def test_a_pretrained_init_cfg_takes_it_without_our_tools(tmp_path: Path) -> Non
         net = Net({"type": "Pretrained", "checkpoint": str(file), "prefix": prefix})
         net.init_weights()
         assert torch.equal(net.fc.weight, weight)
+
+
+def test_mmengine_tells_what_an_init_cfg_did_not_find(tmp_path: Path, capsys) -> None:
+    class Net(BaseModule):
+        def __init__(self, init_cfg: dict) -> None:
+            super().__init__(init_cfg)
+            self.fc = nn.Linear(2, 1)
+
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors_bytes({"fc.bias": torch.ones(1), "gru.weight": torch.ones(1)}))
+    Net({"type": "Pretrained", "checkpoint": str(path)}).init_weights()
+    told = capsys.readouterr()
+    told = told.out + told.err
+    assert "unexpected key in source state_dict: gru.weight" in told
+    assert "missing keys in source state_dict: fc.weight" in told
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="it is damaged"):
+        Net({"type": "Pretrained", "checkpoint": str(path)}).init_weights()
+
+
+def test_a_missing_library_is_told_with_its_mend() -> None:
+    told = explain_import_error(ModuleNotFoundError("No module", name="safetensors"))
+    assert str(told) == "safetensors is not installed. Fix: pip install safetensors"
 
 
 def test_other_places_keep_their_loaders() -> None:

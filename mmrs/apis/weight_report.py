@@ -30,11 +30,13 @@ def report_lines(
     if target is None or fitted is None:
         return [*lines, "compared with no backbone; --backbone-config CONFIG does"]
     fit = fitted.fit
+    counters = sum(name.endswith("num_batches_tracked") for name in fitted.tensors)
+    counted = f", and {counters} batch counters of BatchNorm" if counters else ""
     of = "" if target.config is None else f" of {target.config}"
     shapes = [f"{k} ({_shape(a)}, not {_shape(b)})" for k, (a, b) in fit.mismatched.items()]
     lines += [
         f"compared with {target.type}{of}:",
-        f"  matched: {fit.matching}",
+        f"  matched: {fit.matching}{counted}",
         f"  missing in the checkpoint: {_listed(fit.missing)}",
         f"  unexpected, not written: {_listed(fit.unexpected)}",
         f"  of another shape, not written: {_listed(shapes)}",

@@ -164,7 +164,13 @@ def fit_to_target(
     if left_out:
         rest = {name: s for name, s in fit.mismatched.items() if name not in left_out}
         fit = replace(fit, mismatched=rest)
-    kept = {n: v for n, v in state.items() if n in ours and v.shape == ours[n].shape}
+    # its batch counter starts with it
+    norms = {name.rpartition(".")[0] for name in left_out}
+    kept = {
+        name: value
+        for name, value in state.items()
+        if name in ours and value.shape == ours[name].shape and name.rpartition(".")[0] not in norms
+    }
     if first is None or before is None:
         return Fitted(kept, fit, left_out, None)
     name = f"{first[0]}.weight"
