@@ -91,12 +91,13 @@ def convert_weights(
     fitted = None
     if target is not None:
         fitted = fit_to_target(weights.tensors, target, source_bands=source_bands)
-    for line in report_lines(checkpoint, weights, target, fitted):
+    facts = _facts(checkpoint, content, weights, target, fitted)
+    for line in report_lines(weights, target, fitted, where=checkpoint, after=facts["iteration"]):
         tell(line)
     if target is not None and fitted is not None:
         check_fitted(fitted, weights, target, checkpoint, partial=partial)
     tensors = weights.tensors if fitted is None else fitted.tensors
-    facts = _facts(checkpoint, content, weights, target, fitted) | _file_facts(tensors)
+    facts |= _file_facts(tensors)
     _publish(out, description, tensors, facts)
     tell(f"{out}: {len(tensors)} tensors, {facts['num_parameters']:,} numbers; {description.name}")
     return ConvertedWeights(out, description, facts)

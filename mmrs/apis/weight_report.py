@@ -13,18 +13,25 @@ _SHOWN = 8  # names in the printed report; the JSON has all
 
 
 def report_lines(
-    checkpoint: Path, weights: SourceWeights, target: TargetBackbone | None, fitted: Fitted | None
+    weights: SourceWeights,
+    target: TargetBackbone | None,
+    fitted: Fitted | None,
+    *,
+    where: Path,
+    after: int | None,
 ) -> list[str]:
     """What a checkpoint holds, and how it compares with a backbone.
 
     Args:
-        checkpoint: Its file.
         weights: What was taken from it.
         target: The backbone, where there is one.
         fitted: The comparison with it.
+        where: The checkpoint's file.
+        after: Its iterations, where it says so.
     """
+    iterations = "" if after is None else f" after {after:,} iterations"
     lines = [
-        f"{checkpoint}: {weights.kind}, {len(weights.tensors)} tensors of the backbone; "
+        f"{where}: {weights.kind}{iterations}, {len(weights.tensors)} tensors of the backbone; "
         f"{weights.passed_over} of other parts are passed over"
     ]
     if target is None or fitted is None:
