@@ -30,8 +30,9 @@ class EmbeddingSpreadHook(Hook):
     Args:
         interval: Steps from one measurement to the next. Best the logger's, which repeats a value
             until there is another.
-        num_embeddings: That a measurement takes, of all processes together; at least 2. The first
-            ones of a run take fewer.
+        num_embeddings: That a measurement takes, of all processes together; at least 2. Until
+            there are so many, after the start and after a resume, nothing is measured: the rank
+            of fewer is less, and would look like a fall.
         least_spread: Below it embeddings are collapsed, in [0, 1].
         least_rank: As ``least_spread``, for collapse to a few points or directions; 0 for never.
         patience: After so many collapsed measurements in a row there is a warning, once.
@@ -89,17 +90,19 @@ class EmbeddingSpreadHook(Hook):
 
     def _keep(self, latest: Tensor) -> None:
         self._kept.append(latest)
-        share = -(-self.num_embeddings // get_world_size())
         # the newest that are enough
-        while sum(map(len, list(self._kept)[1:])) >= share:
+        while sum(map(len, list(self._kept)[1:])) >= self._share():
             self._kept.popleft()
 
+    def _share(self) -> int:
+        return -(-self.num_embeddings // get_world_size())
+
     def _measure(self, runner: Any) -> None:
+        if sum(map(len, self._kept)) < self._share():
+            return
         embeddings = torch.cat(tuple(self._kept))
         if get_world_size() > 1:
             embeddings = torch.cat(all_gather(embeddings))
-        if len(embeddings) < 2:
-            return
         spread, rank = embedding_spread(embeddings), effective_rank(embeddings)
         runner.message_hub.update_scalar("train/spread", spread)
         runner.message_hub.update_scalar("train/effective_rank", rank)

@@ -24,7 +24,7 @@ def drawn(monkeypatch) -> list[dict]:
 def test_a_resumed_run_draws_the_whole_of_it(tmp_path, drawn):
     knn = {"type": "mmrs.KNNHook", "dataset": scenes(write_scenes(tmp_path / "set")), "interval": 4}
     hooks = [{"type": "mmrs.CurvesHook", "interval": 4}, knn, {"type": "mmrs.EmbeddingSpreadHook"}]
-    hooks[2]["interval"] = 2
+    hooks[2].update(interval=2, num_embeddings=8)
     runner = make_runner(tmp_path / "w", hooks, steps=6)
     runner.train()
     # at the interval and at the end, each with what the logger wrote in that step

@@ -50,9 +50,11 @@ def test_the_newest_embeddings_that_are_enough_are_measured():
     assert logged(one, "spread") == [embedding_spread(batches[-1])]
 
 
-def test_a_single_embedding_is_not_measured():
-    runner = run(EmbeddingSpreadHook(interval=1), [unit(1)])
-    assert not runner.message_hub.log_scalars
+def test_nothing_is_measured_before_there_are_enough():
+    batches = [unit() for _ in range(4)]
+    runner = run(EmbeddingSpreadHook(interval=1, num_embeddings=24), batches)
+    taken = [torch.cat(batches[:3]), torch.cat(batches[1:])]
+    assert logged(runner, "effective_rank") == [effective_rank(e) for e in taken]
 
 
 @pytest.mark.parametrize("kind", ["point", "opposite points"])
@@ -92,7 +94,8 @@ def test_thresholds_move_what_counts_as_collapse():
 
 
 def test_a_run_logs_spread_and_rank_with_its_loss(tmp_path):
-    runner = make_runner(tmp_path, [{"type": "mmrs.EmbeddingSpreadHook", "interval": 2}], steps=4)
+    hook = {"type": "mmrs.EmbeddingSpreadHook", "interval": 2, "num_embeddings": 8}
+    runner = make_runner(tmp_path, [hook], steps=4)
     runner.train()
     assert len(logged(runner, "spread")) == len(logged(runner, "effective_rank")) == 2
     assert f"spread: {logged(runner, 'spread')[1]:.4f}" in lines_of(runner)
@@ -103,7 +106,7 @@ def test_a_run_whose_weights_die_is_told(tmp_path):
     for parameter in model.projector.parameters():
         torch.nn.init.zeros_(parameter)
     torch.nn.init.ones_(model.projector.linear.bias)  # the same embedding for every image
-    hook = EmbeddingSpreadHook(interval=1, patience=2)
+    hook = EmbeddingSpreadHook(interval=1, num_embeddings=4, patience=2)
     runner = make_runner(
         tmp_path,
         [hook],

@@ -47,7 +47,7 @@ def lines_of_folder(work_dir: Path) -> str:
 
 
 def test_scores_are_logged_with_interval_at_their_steps(tmp_path):
-    dataset = scenes(write_scenes(tmp_path / "set", noise=50))
+    dataset = scenes(write_scenes(tmp_path / "set", noise=150))
     hook = KNNHook(dataset=dataset, interval=4, k=3, confidence=0.8)
     runner = make_runner(tmp_path / "w", [hook])
     runner.train()

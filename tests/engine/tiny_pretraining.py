@@ -23,7 +23,9 @@ def write_scenes(root: Path, *, each: int = 4, noise: int = 20) -> Path:
     for name, colour in COLOURS.items():
         (root / name).mkdir(parents=True)
         for number in range(each):
-            pixels = np.array(colour) + rng.integers(-noise, noise + 1, (8, 8, 3))
+            # of the picture, and of each pixel
+            shift = rng.integers(-noise, noise + 1, 3)
+            pixels = np.array(colour) + shift + rng.integers(-noise, noise + 1, (8, 8, 3))
             picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
             picture.save(root / name / f"{number}.png")
     return root
