@@ -144,6 +144,24 @@ def test_four_bands_of_16_bits_pretrain_with_the_scaling_of_training(tmp_path):
     assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
 
 
+def test_mmpretrains_own_data_sets_serve_and_need_no_classes(data, tmp_path, capsys):
+    cfg = small(data, train_cfg__max_iters=1)
+    steps = [{"type": "LoadImageFromFile"}, *cfg.train_dataloader.dataset.pipeline]
+    root = str(data / "images")
+    cfg.train_dataloader.sampler = {"type": "InfiniteSampler", "shuffle": True}
+    cfg.train_dataloader.dataset = {
+        **{"type": "CustomDataset", "data_root": root, "with_label": False},
+        "pipeline": steps,
+    }
+    cfg.model.queue_len = 1
+    cfg.train_dataloader.batch_size = 1
+    train(cfg, work_dir=tmp_path)
+    assert "no class names; pre-training needs no labels" in capsys.readouterr().out
+    # the ids are MMPreTrain's own: two pictures
+    saved = state_of(tmp_path / "iter_1.pth")["state_dict"]
+    assert saved["queue_ids"].tolist() in ([0], [1])
+
+
 @pytest.mark.filterwarnings("ignore:The draw is False:UserWarning")
 def test_street_scenes_pretrain_with_crops_by_class_balance(tmp_path):
     """The supervised config on a tree as tools/prepare_dataset.py writes it."""
