@@ -127,9 +127,9 @@ class AreaTable:
         for index, (name, pixels, square_metres, share) in zip(ids, self._lines(), strict=True):
             areas = ["", "", ""]
             if square_metres is not None:
-                areas = [repr(square_metres / unit) for unit in (1.0, _PER_HA, _PER_KM2)]
+                areas = [f"{square_metres / unit:.12g}" for unit in (1.0, _PER_HA, _PER_KM2)]
             told = share is not None and np.isfinite(share)
-            writer.writerow([index, name, pixels, *areas, repr(share) if told else ""])
+            writer.writerow([index, name, pixels, *areas, f"{share:.12g}" if told else ""])
         return buffer.getvalue()
 
     def write_csv(self, path: str | Path) -> None:

@@ -73,7 +73,7 @@ def test_without_a_scale_there_are_pixels_only() -> None:
     assert table.area_m2 is None and table.nodata_m2 is None
     np.testing.assert_allclose(table.shares, [1 / 3, 0, 0, 2 / 3])
     assert "m²" not in table.text() and "no CRS or grid" in table.text()
-    assert table.csv_text().splitlines()[4] == "3,é 中,2,,,,0.6666666666666666"
+    assert table.csv_text().splitlines()[4] == "3,é 中,2,,,,0.666666666667"
 
 
 def test_a_map_without_data_has_no_shares() -> None:
