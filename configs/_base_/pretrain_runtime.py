@@ -9,7 +9,13 @@ env_cfg = dict(
 )
 vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(type="Visualizer", vis_backends=vis_backends, name="visualizer")
-log_processor = dict(by_epoch=False)
+# top1 and top5 of a single batch jump about: they are averaged as the loss is
+log_processor = dict(by_epoch=False, mean_pattern=r".*(loss|time|data_time|grad_norm|top1|top5).*")
+# collapse is told, and WORK_DIR/curves.png drawn
+custom_hooks = [
+    dict(type="mmrs.EmbeddingSpreadHook", interval=100),
+    dict(type="mmrs.CurvesHook", interval=500),
+]
 log_level = "INFO"
 load_from = None
 resume = False

@@ -104,5 +104,17 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=200, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
+# With labelled scenes, a folder for each class, see what the features are worth:
+# scenes = dict(
+#     type="mmrs.SceneFoldersDataset",
+#     data_root="data/scenes",
+#     pipeline=[dict(type="Resize", scale=(96, 96)), dict(type="PackInputs")],
+# )
+# custom_hooks = [
+#     dict(type="mmrs.EmbeddingSpreadHook", interval=100),
+#     dict(type="mmrs.KNNHook", dataset=scenes, interval=200),
+#     dict(type="mmrs.LinearProbeHook", dataset=scenes, interval=1000),
+#     dict(type="mmrs.CurvesHook", interval=500),
+# ]
 env_cfg = dict(dist_cfg=dict(backend="gloo"))
 auto_scale_lr = dict(enable=False, base_batch_size=16)
