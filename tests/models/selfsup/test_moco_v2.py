@@ -215,6 +215,18 @@ def test_embeddings_and_features_are_kept_and_given():
     torch.testing.assert_close(model(first), model.neck(model.backbone(first)))
 
 
+def test_half_precision_keeps_loss_queue_and_embeddings_in_float32():
+    whole, half = make_moco(norm="BN"), make_moco(norm="BN")
+    batch = make_views([0, 1, 2, 3], seed=0)
+    exact = whole(*batch, mode="loss")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = half(*batch, mode="loss")
+    found["loss"].backward()
+    assert found["loss"].dtype == half.queue.dtype == half.last_embeddings.dtype == torch.float32
+    torch.testing.assert_close(found["loss"], exact["loss"], atol=0.1, rtol=0.1)
+    assert all(torch.isfinite(p.grad).all() for p in half.backbone.parameters())
+
+
 def test_evaluation_moves_neither_queue_nor_keys():
     model = make_moco(norm="BN").eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
