@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable
@@ -26,10 +27,13 @@ def look_after_pretrained_weights() -> None:
     """Make MMEngine load weights by URL through `load_url`, and know a wrong name for one.
 
     MMEngine's own way runs what a downloaded pickle holds, takes half a file of an earlier
-    download for whole, and without a network ends in a traceback. Tools call this once.
+    download for whole, and without a network ends in a traceback. Where none of a file's tensors
+    fits, it says so in a warning and starts from random weights; here that is an error. Tools call
+    this once.
     """
     from mmengine.runner import checkpoint
 
+    _refuse_weights_that_fit_nowhere()
     loader = checkpoint.CheckpointLoader
     # the schemes for model zoos look this name up in their module
     checkpoint.load_from_http = load_url
@@ -49,6 +53,43 @@ def look_after_pretrained_weights() -> None:
     ):
         named = _with_known_names(load, names)
         loader.register_scheme(prefixes=prefixes, loader=named, force=True)
+
+
+class _NothingFitsError(Exception):
+    """Number of tensors, name of the module."""
+
+
+def _refuse_weights_that_fit_nowhere() -> None:
+    from mmengine.model.weight_init import PretrainedInit
+    from mmengine.runner import checkpoint
+
+    load, initialise = checkpoint.load_state_dict, PretrainedInit.__call__
+    if hasattr(initialise, "__wrapped__"):
+        return
+
+    def load_some(module: Any, state_dict: Any, *args: Any, **options: Any) -> Any:
+        own = module.state_dict()
+        if own and not any(k in own and own[k].shape == v.shape for k, v in state_dict.items()):
+            raise _NothingFitsError(len(state_dict), type(module).__name__)
+        return load(module, state_dict, *args, **options)
+
+    @functools.wraps(initialise)
+    def initialise_some(self: Any, module: Any) -> None:
+        # load_from and resuming come by the same function, and have their own check
+        checkpoint.load_state_dict = load_some
+        try:
+            initialise(self, module)
+        except _NothingFitsError as error:
+            count, name = error.args
+            raise CheckpointError(
+                f"none of its {count} tensors has the name and shape of one of {name}",
+                where=self.checkpoint,
+                fix=f"take the backbone out of it by tools/convert_weights.py, or {RANDOM_START}",
+            ) from error
+        finally:
+            checkpoint.load_state_dict = load
+
+    PretrainedInit.__call__ = initialise_some
 
 
 def register_safetensors() -> None:

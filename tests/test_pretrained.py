@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from mmengine.model import BaseModule
+from mmengine.model.weight_init import PretrainedInit
 from mmengine.runner import checkpoint
 from torch import nn
 
@@ -37,8 +38,9 @@ def site(tmp_path):
 def restored():
     """Puts MMEngine's own loaders back."""
     schemes = checkpoint.CheckpointLoader._schemes.copy()
-    load = checkpoint.load_from_http
+    load, initialise = checkpoint.load_from_http, PretrainedInit.__call__
     yield
+    PretrainedInit.__call__ = initialise
     checkpoint.CheckpointLoader._schemes = schemes
     checkpoint.load_from_http = load
 
@@ -151,3 +153,28 @@ def test_a_wrong_name_gets_its_nearest(name, near, restored):
     look_after_pretrained_weights()
     with pytest.raises(CheckpointError, match=f"knows no weights of this name.*{near}"):
         checkpoint.CheckpointLoader.load_checkpoint(name, map_location="cpu")
+
+
+@pytest.mark.parametrize("prefix", [None, "net."])
+def test_weights_that_fit_nowhere_are_no_random_start(tmp_path, restored, prefix):
+    """A checkpoint of MoCo or of a segmentor, named as it is: its names begin with backbone."""
+
+    class Net(BaseModule):
+        def __init__(self, init_cfg):
+            super().__init__(init_cfg)
+            self.fc = nn.Linear(2, 1)
+
+    def net(content):
+        torch.save({f"{prefix or ''}{k}": v for k, v in content.items()}, tmp_path / "w.pth")
+        path = str(tmp_path / "w.pth")
+        return Net({"type": "Pretrained", "checkpoint": path, "prefix": prefix})
+
+    for _ in range(2):  # a process may run two tools
+        look_after_pretrained_weights()
+    own = Net(None).state_dict()
+    for content in ({f"backbone.{k}": v for k, v in own.items()}, {"fc.weight": torch.ones(5, 5)}):
+        with pytest.raises(CheckpointError, match=r"w\.pth: none of its \d tensors has the name"):
+            net(content).init_weights()
+    part = net({"fc.bias": torch.ones(1)})
+    part.init_weights()
+    assert part.fc.bias == 1
