@@ -69,7 +69,7 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    # half an hour or so is lost where a run is killed
+    # the most that a killed run loses
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
