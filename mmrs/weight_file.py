@@ -32,7 +32,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
         value = tensors[name].detach().cpu().contiguous()
         head = [name, str(value.dtype), list(value.shape)]
         digest.update(json.dumps(head).encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
