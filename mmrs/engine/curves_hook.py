@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
-from mmrs.engine.labelled_set_hook import check
+from mmrs.engine.hook_option import check_hook_option
 from mmrs.engine.scalar_files import read_scalars
 from mmrs.errors import OutputError
 from mmrs.registry import HOOKS
@@ -36,7 +36,7 @@ class CurvesHook(Hook):
     priority = "VERY_LOW"
 
     def __init__(self, *, interval: int = 500, file_name: str = "curves.png") -> None:
-        check("CurvesHook", "interval", interval, interval >= 1, ">= 1")
+        check_hook_option("CurvesHook", "interval", interval, interval >= 1, ">= 1")
         self.interval = interval
         self.file_name = file_name
         self._told: set[str] = set()

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from mmrs.engine.labelled_set_hook import check
+from mmrs.engine.hook_option import check_hook_option
 from mmrs.errors import ConfigError
 from mmrs.ops.embedding_spread import effective_rank, embedding_spread
 from mmrs.registry import HOOKS
@@ -52,13 +52,13 @@ class EmbeddingSpreadHook(Hook):
         least_rank: float = 1.5,
         patience: int = 5,
     ) -> None:
-        check("EmbeddingSpreadHook", "interval", interval, interval >= 1, ">= 1")
+        check_hook_option("EmbeddingSpreadHook", "interval", interval, interval >= 1, ">= 1")
         good = num_embeddings >= 2
-        check("EmbeddingSpreadHook", "num_embeddings", num_embeddings, good, ">= 2")
+        check_hook_option("EmbeddingSpreadHook", "num_embeddings", num_embeddings, good, ">= 2")
         good = 0 <= least_spread <= 1
-        check("EmbeddingSpreadHook", "least_spread", least_spread, good, "in [0, 1]")
-        check("EmbeddingSpreadHook", "least_rank", least_rank, least_rank >= 0, ">= 0")
-        check("EmbeddingSpreadHook", "patience", patience, patience >= 1, ">= 1")
+        check_hook_option("EmbeddingSpreadHook", "least_spread", least_spread, good, "in [0, 1]")
+        check_hook_option("EmbeddingSpreadHook", "least_rank", least_rank, least_rank >= 0, ">= 0")
+        check_hook_option("EmbeddingSpreadHook", "patience", patience, patience >= 1, ">= 1")
         self.interval = interval
         self.num_embeddings = num_embeddings
         self.least_spread = least_spread

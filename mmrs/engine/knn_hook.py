@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrs.engine.labelled_set_hook import LabelledSetHook, check
+from mmrs.engine.hook_option import check_hook_option
+from mmrs.engine.labelled_set_hook import LabelledSetHook
 from mmrs.ops.knn import leave_one_out_knn
 from mmrs.registry import HOOKS
 
@@ -33,8 +34,8 @@ class KNNHook(LabelledSetHook):
 
     def __init__(self, *, k: int = 20, temperature: float = 0.07, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check("KNNHook", "k", k, k >= 1, ">= 1")
-        check("KNNHook", "temperature", temperature, temperature > 0, "> 0")
+        check_hook_option("KNNHook", "k", k, k >= 1, ">= 1")
+        check_hook_option("KNNHook", "temperature", temperature, temperature > 0, "> 0")
         self.k = k
         self.temperature = temperature
 

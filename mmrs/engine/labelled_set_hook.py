@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmrs.engine.frozen_features import frozen_features
+from mmrs.engine.hook_option import check_hook_option
 from mmrs.errors import ConfigError, DataError
 from mmrs.ops.wilson import wilson_interval
 
@@ -55,10 +56,10 @@ class LabelledSetHook(Hook):
         confidence: float = 0.95,
     ) -> None:
         hook = type(self).__name__
-        check(hook, "interval", interval, interval >= 1, ">= 1")
-        check(hook, "batch_size", batch_size, batch_size >= 1, ">= 1")
-        check(hook, "num_workers", num_workers, num_workers >= 0, ">= 0")
-        check(hook, "confidence", confidence, 0 < confidence < 1, "in (0, 1)")
+        check_hook_option(hook, "interval", interval, interval >= 1, ">= 1")
+        check_hook_option(hook, "batch_size", batch_size, batch_size >= 1, ">= 1")
+        check_hook_option(hook, "num_workers", num_workers, num_workers >= 0, ">= 0")
+        check_hook_option(hook, "confidence", confidence, 0 < confidence < 1, "in (0, 1)")
         self.dataset = dataset
         self.interval = interval
         self.at_start = at_start
@@ -170,9 +171,3 @@ def _check_classes(dataset: Any) -> None:
             where=getattr(dataset, "data_root", None),
             fix="take two classes and two pictures of each at least",
         )
-
-
-def check(hook: str, key: str, value: Any, good: bool, rule: str) -> None:
-    """Raise a ConfigError where an option of a hook breaks its rule."""
-    if not good:
-        raise ConfigError(f"must be {rule}, got {value!r}", where=f"{hook}.{key}", fix="mend it")

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrs.engine.labelled_set_hook import LabelledSetHook, check
+from mmrs.engine.hook_option import check_hook_option
+from mmrs.engine.labelled_set_hook import LabelledSetHook
 from mmrs.ops.linear_probe import cross_validated_probe
 from mmrs.registry import HOOKS
 
@@ -42,10 +43,10 @@ class LinearProbeHook(LabelledSetHook):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check("LinearProbeHook", "num_folds", num_folds, num_folds >= 2, ">= 2")
-        check("LinearProbeHook", "l2", l2, l2 > 0, "> 0")
-        check("LinearProbeHook", "max_steps", max_steps, max_steps >= 1, ">= 1")
-        check("LinearProbeHook", "seed", seed, seed >= 0, ">= 0")
+        check_hook_option("LinearProbeHook", "num_folds", num_folds, num_folds >= 2, ">= 2")
+        check_hook_option("LinearProbeHook", "l2", l2, l2 > 0, "> 0")
+        check_hook_option("LinearProbeHook", "max_steps", max_steps, max_steps >= 1, ">= 1")
+        check_hook_option("LinearProbeHook", "seed", seed, seed >= 0, ">= 0")
         self.num_folds = num_folds
         self.l2 = l2
         self.max_steps = max_steps
