@@ -62,6 +62,21 @@ def test_no_sample_is_trained_on_where_it_is_told():
     assert (told == labels).float().mean() < 0.8
 
 
+def test_a_held_out_sample_does_not_change_what_is_told_of_its_fold():
+    """Neither the classifier nor the scale of the features knows it."""
+    labels = torch.randint(0, 3, (60,))
+    features = torch.randn(60, 8) + 0.6 * torch.randn(3, 8)[labels]
+    folds = stratified_folds(labels, num_folds=2)
+    strange = features.clone()
+    strange[0] *= 1e4
+    plain = cross_validated_probe(features, labels, num_classes=3, num_folds=2)
+    found = cross_validated_probe(strange, labels, num_classes=3, num_folds=2)
+    same = folds == folds[0]
+    same[0] = False
+    assert torch.equal(plain[same], found[same])
+    assert not torch.equal(plain[folds != folds[0]], found[folds != folds[0]])
+
+
 def test_every_option_changes_what_is_told():
     labels = torch.randint(0, 3, (60,))
     features = torch.randn(60, 8) + 0.6 * torch.randn(3, 8)[labels]
