@@ -1,0 +1,219 @@
+"""MoCo v2 of the small Hi-ResNet for a number of CPU seconds."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from benchmarks.real.models import WIDTHS, config_of
+from benchmarks.real.pretrain_data import ViewSampler
+from benchmarks.real.train import rate_factor
+
+_INPUT_FORMAT = torch.channels_last
+
+
+@dataclass(frozen=True)
+class MoCoSettings:
+    """What decides a pre-training run, besides the pictures and the code.
+
+    Attributes:
+        budget_s: CPU seconds of training, augmentation included.
+        seed: Of weights, order and views.
+        crop_px: Side of a view.
+        batch_size: Pictures in a batch.
+        queue_len: Keys; fewer than pictures less a batch.
+        lr: Peak rate of AdamW; it rises over 5 % of the budget and falls as half a cosine.
+        weight_decay: Of AdamW.
+        key_momentum: m of eq. 11. A short run: keys of 0.999 would be those of the first weights.
+        temperature: Of the contrast.
+        feat_dim: Channels of a key.
+        num_points: Points of the curve.
+    """
+
+    budget_s: float = 600.0
+    seed: int = 0
+    crop_px: int = 96
+    batch_size: int = 32
+    queue_len: int = 384
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    key_momentum: float = 0.99
+    temperature: float = 0.2
+    feat_dim: int = 64
+    num_points: int = 14
+
+
+def build_moco(settings: MoCoSettings) -> nn.Module:
+    """The algorithm around the backbone that fine-tuning has, with initial weights."""
+    from mmseg.utils import register_all_modules
+
+    import mmrs.models  # noqa: F401  registers them
+
+    register_all_modules(init_default_scope=True)
+    channels = sum(WIDTHS)
+    model = MODELS.build(
+        {
+            "type": "mmrs.MoCoV2",
+            "backbone": copy.deepcopy(config_of("hiresnet", 2)["backbone"]),
+            "neck": {"type": "mmrs.MultiScalePool"},
+            "projector": {
+                "type": "mmpretrain.MoCoV2Neck",
+                "in_channels": channels,
+                "hid_channels": channels,
+                "out_channels": settings.feat_dim,
+                "with_avg_pool": False,
+            },
+            "queue_len": settings.queue_len,
+            "feat_dim": settings.feat_dim,
+            "key_momentum": settings.key_momentum,
+            "temperature": settings.temperature,
+        }
+    )
+    model.init_weights()
+    return model
+
+
+def spread(embeddings: torch.Tensor) -> float:
+    """Mean deviation of the dimensions times sqrt(D): 1 is even over the sphere, 0 is collapse."""
+    return float(embeddings.std(dim=0, unbiased=False).mean()) * math.sqrt(embeddings.shape[1])
+
+
+def pretrain(
+    settings: MoCoSettings, pixels: Sequence[np.ndarray], checkpoint: Path
+) -> dict[str, Any]:
+    """Spend the budget and write a checkpoint; one that was interrupted goes on.
+
+    Args:
+        settings: Of the run.
+        pixels: (H, W, 3) uint8 pictures.
+        checkpoint: File to write, as MMEngine writes it: ``state_dict`` and ``meta``.
+
+    Returns:
+        Curve of loss, top-1, top-5 and spread (means over each part of the budget), and times.
+    """
+    random.seed(settings.seed)
+    np.random.seed(settings.seed)
+    torch.manual_seed(settings.seed)
+    model = build_moco(settings).to(memory_format=_INPUT_FORMAT).train()
+    model.check_queue(len(pixels), settings.batch_size)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    sampler = ViewSampler(
+        pixels, crop_px=settings.crop_px, batch_size=settings.batch_size, seed=settings.seed
+    )
+    at = {"used": 0.0, "iterations": 0, "wall": 0.0, "curve": []}
+    partial = checkpoint.with_suffix(".partial")
+    if partial.is_file():
+        _restore(partial, settings, model, optimizer, sampler, at)
+    wall = time.monotonic() - at["wall"]
+    parts: list[tuple[float, ...]] = []
+    while at["used"] < settings.budget_s:
+        start = time.process_time()
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * rate_factor(at["used"] / settings.budget_s, 0.05)
+        parts.append(_step(model, optimizer, sampler))
+        at["iterations"] += 1
+        at["used"] += time.process_time() - start
+        if at["used"] >= settings.budget_s * (len(at["curve"]) + 1) / settings.num_points:
+            names = ("loss", "top1", "top5", "spread")
+            means = np.mean(parts, axis=0).tolist()
+            point = {"cpu_s": round(at["used"], 1), "iterations": at["iterations"]}
+            point |= {k: round(v, 4) for k, v in zip(names, means, strict=True)}
+            at["curve"].append(point)
+            at["wall"] = time.monotonic() - wall
+            parts = []
+            print(point, flush=True)
+            _save(partial, settings, model, optimizer, sampler, at)
+    meta = {"iter": at["iterations"]}
+    _replace({"meta": meta, "state_dict": model.state_dict()}, checkpoint)
+    partial.unlink(missing_ok=True)
+    return {
+        "settings": asdict(settings),
+        "num_pictures": len(pixels),
+        "iterations": at["iterations"],
+        "epochs": round(at["iterations"] * settings.batch_size / len(pixels), 2),
+        "train_cpu_s": round(at["used"], 1),
+        "wall_s": round(time.monotonic() - wall, 1),
+        "curve": at["curve"],
+    }
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, sampler: ViewSampler
+) -> tuple[float, ...]:
+    views, ids = sampler.next_batch()
+    views = [view.contiguous(memory_format=_INPUT_FORMAT) for view in views]
+    found = model.loss(views, [{"image_id": i} for i in ids])
+    optimizer.zero_grad(set_to_none=True)
+    found["loss"].backward()
+    optimizer.step()
+    told = tuple(float(found[name].detach()) for name in ("loss", "top1", "top5"))
+    if not math.isfinite(told[0]):
+        raise FloatingPointError(f"the loss became {told[0]}")
+    return (*told, spread(model.last_embeddings))
+
+
+def _save(
+    path: Path,
+    settings: MoCoSettings,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    sampler: ViewSampler,
+    at: dict[str, Any],
+) -> None:
+    state = {
+        "settings": asdict(settings),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "order": sampler.order,
+        "generators": (
+            random.getstate(),
+            np.random.get_state(),
+            torch.get_rng_state(),
+            sampler.generator.get_state(),
+        ),
+        "at": at,
+    }
+    _replace(state, path)
+
+
+def _restore(
+    path: Path,
+    settings: MoCoSettings,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    sampler: ViewSampler,
+    at: dict[str, Any],
+) -> None:
+    # written by _save and by nobody else: NumPy's generator state is no plain tensor
+    state = torch.load(path, weights_only=False)
+    if state["settings"] != asdict(settings):
+        return
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    sampler.order = state["order"]
+    random.setstate(state["generators"][0])
+    np.random.set_state(state["generators"][1])
+    torch.set_rng_state(state["generators"][2])
+    sampler.generator.set_state(state["generators"][3])
+    at.update(state["at"])
+
+
+def _replace(content: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
