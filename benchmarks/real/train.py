@@ -11,9 +11,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.model import initialize
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
@@ -124,8 +126,16 @@ def class_iou(matrix: np.ndarray) -> list[float]:
     return [float(h / u) if u else math.nan for h, u in zip(hit, union, strict=True)]
 
 
-def train(settings: Settings, train_set: Subset, val_set: Subset) -> dict:
+def train(
+    settings: Settings, train_set: Subset, val_set: Subset, weights: Path | None = None
+) -> dict:
     """Run the budget.
+
+    Args:
+        settings: Of the run.
+        train_set: Pictures and masks to train on.
+        val_set: Those to score on.
+        weights: Of the backbone, from `mmrs.apis.convert_weights`. The head starts as without them.
 
     Returns:
         Result of the run: parameters, learning curve, final scores, iterations, times.
@@ -134,7 +144,10 @@ def train(settings: Settings, train_set: Subset, val_set: Subset) -> dict:
     np.random.seed(settings.seed)
     num_classes = len(CLASSES[settings.dataset])
     config = config_of(settings.model, num_classes)
-    model = build(config).to(memory_format=torch.channels_last).train()
+    model = build(config)
+    if weights is not None:
+        initialize(model.backbone, {"type": "Pretrained", "checkpoint": str(weights)})
+    model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
     )

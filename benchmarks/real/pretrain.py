@@ -1,0 +1,188 @@
+"""The gain of pre-training, reproduced by one command.
+
+``OMP_NUM_THREADS=1 python -m benchmarks.real.pretrain --data DIR`` pre-trains the small Hi-ResNet
+by MoCo v2 on real pictures without labels (the scene set, and of the segmentation sets the training
+pictures alone), converts the checkpoint, asks nearest neighbours what its features tell of the
+scene set's classes, and fine-tunes with all labels and with a tenth, from these weights and from
+random ones: equal CPU seconds, the same seeds, pictures, batches and initial head.  Results are
+JSON files; what is finished is skipped, and an interrupted pre-training goes on.
+``benchmarks.real.report_pretrain`` makes the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+DATASETS = ("googlemap_landcover", "cloud_shadow")
+RATIOS = (1.0, 0.1)
+ARMS = ("none", "moco")
+PEAK_RATE = 3e-3  # that of `hiresnet` in benchmarks.real.run, chosen without pre-training
+NUM_EVALUATIONS = 3
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
+    parser.add_argument("--ratios", nargs="+", type=float, default=list(RATIOS), help="of labels")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--pretrain-budget", type=float, default=600.0, help="CPU seconds")
+    parser.add_argument("--budget", type=float, default=45.0, help="CPU seconds of a fine-tuning")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/real_pretrain"))
+    return parser.parse_args(argv)
+
+
+def row_name(arm: str, ratio: float) -> str:
+    """Row of the result files, such as ``moco_10``: the arm and the per cent of labels."""
+    return f"{arm}_{100 * ratio:g}"
+
+
+def plan(args: argparse.Namespace) -> list[tuple[Path, dict[str, Any], str, float]]:
+    """File, settings, arm and ratio of labels of every fine-tuning; the arms take turns."""
+    return [
+        (
+            args.out / dataset / "pretrain" / f"{row_name(arm, ratio)}-seed{seed}.json",
+            {
+                "dataset": dataset,
+                "model": "hiresnet",
+                "seed": seed,
+                "budget_s": args.budget,
+                "lr": PEAK_RATE,
+                "num_evaluations": NUM_EVALUATIONS,
+            },
+            arm,
+            ratio,
+        )
+        for dataset in args.datasets
+        for seed in args.seeds
+        for ratio in args.ratios
+        for arm in ARMS
+    ]
+
+
+def digest(content: Any) -> str:
+    """Short hash of what decides a run."""
+    text = json.dumps(content, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def once(path: Path, decides: Any, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The result in a file, or of a run where there is none or something else decided it."""
+    from benchmarks.real.run import environment
+
+    fingerprint = digest(decides)
+    try:
+        found = json.loads(path.read_text())
+        if found.get("fingerprint") == fingerprint:
+            return found
+    except (OSError, json.JSONDecodeError):
+        pass
+    where, load = environment(), os.getloadavg()[0]
+    result = {"fingerprint": fingerprint, "environment": where, **run()}
+    result["load_average"] = [round(load, 2), round(os.getloadavg()[0], 2)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(partial, path)
+    return result
+
+
+def pretrained_weights(args: argparse.Namespace) -> tuple[Path, str]:
+    """Pre-train and convert; the backbone's weights and the digest of their tensors."""
+    from mmengine.config import Config
+
+    from benchmarks.real.models import config_of
+    from benchmarks.real.pretrain_data import read_pixels, unlabelled_paths
+    from benchmarks.real.pretrain_moco import MoCoSettings, pretrain
+    from mmrs.apis.convert_weights import convert_weights
+
+    settings = MoCoSettings(budget_s=args.pretrain_budget)
+    paths = unlabelled_paths(args.data)
+    names = [str(path.relative_to(args.data)) for path, _ in paths]
+    checkpoint, weights = (args.work_dir / f"moco{end}" for end in (".pth", ".safetensors"))
+    result = args.out / "pretrain" / "moco.json"
+    if not checkpoint.is_file():
+        result.unlink(missing_ok=True)  # weights are not committed, results are
+    pictures = {"pictures": {name.partition("/")[0]: 0 for name in names}}
+    for name in names:
+        pictures["pictures"][name.partition("/")[0]] += 1
+    once(
+        result,
+        {"settings": asdict(settings), "names": names},
+        lambda: {**pictures, **pretrain(settings, [read_pixels(*p) for p in paths], checkpoint)},
+    )
+    backbone = Config({"model": {"backbone": config_of("hiresnet", 2)["backbone"]}})
+    facts = convert_weights(checkpoint, weights, backbone_config=backbone).facts
+    return weights, str(facts["tensors_sha256"])
+
+
+def fine_tune(
+    root: Path, settings: dict[str, Any], ratio: float, weights: Path | None
+) -> dict[str, Any]:
+    """One fine-tuning, on the part of the labels that its seed draws."""
+    from benchmarks.real.data import Subset, load_split
+    from benchmarks.real.pretrain_data import few_names
+    from benchmarks.real.train import Settings, train
+
+    train_set, val_set = load_split(root, settings["dataset"])
+    names = few_names(settings["dataset"], ratio, settings["seed"])
+    chosen = [train_set.names.index(name) for name in names]
+    few = Subset(names, train_set.images[chosen], train_set.masks[chosen])
+    result = train(Settings(**settings), few, val_set, weights)
+    return {"num_labelled": len(names), **result}
+
+
+def main() -> int:
+    """Run what is not finished yet."""
+    args = parse_args()
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    if not args.data.is_dir():
+        fix = "Fix: give the data sets' folder"
+        print(f"error: {args.data}: no such folder. {fix}", file=sys.stderr)
+        return 1
+    import logging
+
+    import cv2
+    import torch
+
+    from benchmarks.real.pretrain_data import few_names, load_scenes
+    from benchmarks.real.pretrain_knn import measure
+
+    logging.disable(logging.INFO)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    weights, sha256 = pretrained_weights(args)
+    found = once(
+        args.out / "pretrain" / "knn.json",
+        {"weights": sha256, "seeds": args.seeds},
+        lambda: measure(load_scenes(args.data), weights, args.seeds),
+    )
+    for name, row in found["rows"].items():
+        print(f"{name}: {row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})", flush=True)
+    for path, settings, arm, ratio in plan(args):
+        start = weights if arm == "moco" else None
+        names = few_names(settings["dataset"], ratio, settings["seed"])
+        decides = [settings, names, sha256 if arm == "moco" else None]
+        run = once(
+            path,
+            decides,
+            lambda s=settings, r=ratio, w=start: fine_tune(args.data, s, r, w),
+        )
+        print(f"{path.parent.parent.name} {path.stem}: mIoU {run['miou']:.4f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
