@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from mmrs.compat import explain_import_error
 from mmrs.errors import MmrsError
@@ -101,7 +102,9 @@ def run(
     """
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
-        return main(argv) or 0
+        status = main(argv) or 0
+        _leave_other_processes()
+        return status
     except KeyboardInterrupt:
         _tell("interrupted", debug)
         return EXIT_INTERRUPTED
@@ -117,6 +120,20 @@ def run(
         hint = "" if debug else " (--debug shows the traceback)"
         _tell(f"internal error: {type(error).__name__}: {error_line(error)}{hint}", debug)
         return EXIT_ERROR
+
+
+def _leave_other_processes() -> None:
+    """Leave the group of processes, where this one is in one, once all have come to their end.
+
+    A process that ends with the group's threads still running is aborted now and then, at its very
+    last step: ``terminate called without an active exception``, and a status that is not 0.
+    """
+    distributed = sys.modules.get("torch.distributed")  # else there can be no group
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return
+    with suppress(RuntimeError):  # the others have gone already
+        distributed.barrier()
+    distributed.destroy_process_group()
 
 
 def _tell(line: str, debug: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from mmrs.apis.cli import UsageError, error_line, make_parser, run
-from mmrs.errors import DataError, LabelError, MmrsError
+from mmrs.errors import ConfigError, DataError, LabelError, MmrsError
 
 
 def raising(error: BaseException):
@@ -86,3 +88,45 @@ def test_a_workers_error_is_told_as_it_was_raised():
 
 def test_a_plain_error_is_its_own_line():
     assert error_line(DataError("a\nb", where="c")) == "c: a b"
+
+
+class Group:
+    """What a tool uses of ``torch.distributed``."""
+
+    def __init__(self, *, initialized: bool, lost: bool = False) -> None:
+        self.initialized, self.lost = initialized, lost
+        self.calls: list[str] = []
+
+    def is_available(self) -> bool:
+        return True
+
+    def is_initialized(self) -> bool:
+        return self.initialized
+
+    def barrier(self) -> None:
+        self.calls.append("barrier")
+        if self.lost:
+            raise RuntimeError("connection closed by peer")
+
+    def destroy_process_group(self) -> None:
+        self.calls.append("destroy")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_tool_leaves_the_other_processes_once_all_are_done(monkeypatch, lost: bool) -> None:
+    group = Group(initialized=True, lost=lost)
+    monkeypatch.setitem(sys.modules, "torch.distributed", group)
+    assert run(lambda argv: None, []) == 0
+    assert group.calls == ["barrier", "destroy"]
+
+
+def test_a_tool_waits_for_nobody_after_an_error_or_alone(monkeypatch, capsys) -> None:
+    def fail(argv) -> None:
+        raise ConfigError("no")
+
+    group = Group(initialized=True)
+    monkeypatch.setitem(sys.modules, "torch.distributed", group)
+    assert run(fail, []) == 1
+    group.initialized = False
+    assert run(lambda argv: 0, []) == 0
+    assert group.calls == []
