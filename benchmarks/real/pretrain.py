@@ -16,10 +16,14 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 DATASETS = ("googlemap_landcover", "cloud_shadow")
@@ -99,12 +103,12 @@ def once(path: Path, decides: Any, run: Callable[[], dict[str, Any]]) -> dict[st
 
 
 def pretrained_weights(args: argparse.Namespace) -> tuple[Path, str]:
-    """Pre-train and convert; the backbone's weights and the digest of their tensors."""
+    """Pre-train, convert and look; the backbone's weights and the digest of their tensors."""
     from mmengine.config import Config
 
     from benchmarks.real.models import config_of
     from benchmarks.real.pretrain_data import read_pixels, unlabelled_paths
-    from benchmarks.real.pretrain_moco import MoCoSettings, pretrain
+    from benchmarks.real.pretrain_moco import MoCoSettings, compare_discrimination, pretrain
     from mmrs.apis.convert_weights import convert_weights
 
     settings = MoCoSettings(budget_s=args.pretrain_budget)
@@ -114,17 +118,25 @@ def pretrained_weights(args: argparse.Namespace) -> tuple[Path, str]:
     result = args.out / "pretrain" / "moco.json"
     if not checkpoint.is_file():
         result.unlink(missing_ok=True)  # weights are not committed, results are
-    pictures = {"pictures": {name.partition("/")[0]: 0 for name in names}}
-    for name in names:
-        pictures["pictures"][name.partition("/")[0]] += 1
+    counts = Counter(name.partition("/")[0] for name in names)
+
+    def pixels() -> list[np.ndarray]:
+        return [read_pixels(*one) for one in paths]
+
     once(
         result,
         {"settings": asdict(settings), "names": names},
-        lambda: {**pictures, **pretrain(settings, [read_pixels(*p) for p in paths], checkpoint)},
+        lambda: {"pictures": dict(counts), **pretrain(settings, pixels(), checkpoint)},
     )
     backbone = Config({"model": {"backbone": config_of("hiresnet", 2)["backbone"]}})
     facts = convert_weights(checkpoint, weights, backbone_config=backbone).facts
-    return weights, str(facts["tensors_sha256"])
+    sha256 = str(facts["tensors_sha256"])
+    once(
+        args.out / "pretrain" / "discrimination.json",
+        {"weights": sha256, "settings": asdict(settings)},
+        lambda: compare_discrimination(settings, pixels(), checkpoint),
+    )
+    return weights, sha256
 
 
 def fine_tune(

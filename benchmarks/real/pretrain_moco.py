@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -149,6 +150,48 @@ def pretrain(
         "wall_s": round(time.monotonic() - wall, 1),
         "curve": at["curve"],
     }
+
+
+@torch.no_grad()
+def discrimination(
+    model: nn.Module, settings: MoCoSettings, pixels: Sequence[np.ndarray]
+) -> dict[str, float]:
+    """How often a view is nearest to the other view of its picture, among all pictures, in %.
+
+    Of the query encoder alone, as it would be used, on new views: what training reports is
+    flattered by keys of the queue that are older than the positive one, and look it.
+    """
+    random.seed(settings.seed + 1000)
+    np.random.seed(settings.seed + 1000)
+    torch.manual_seed(settings.seed + 1000)
+    sampler = ViewSampler(
+        pixels, crop_px=settings.crop_px, batch_size=settings.batch_size, seed=settings.seed
+    )
+    model.eval()
+    found: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+    for _ in range(len(pixels) // settings.batch_size):
+        for view, known in zip(sampler.next_batch()[0], found, strict=True):
+            known.append(F.normalize(model.projector((model.extract_feat(view),))[0], dim=1))
+    return ranked([torch.cat(known) for known in found])
+
+
+def compare_discrimination(
+    settings: MoCoSettings, pixels: Sequence[np.ndarray], checkpoint: Path
+) -> dict[str, Any]:
+    """``discrimination`` of the initial weights of a run and of those it ended with."""
+    torch.manual_seed(settings.seed)
+    model = build_moco(settings)
+    before = discrimination(model, settings, pixels)
+    model.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+    return {"random": before, "moco": discrimination(model, settings, pixels)}
+
+
+def ranked(views: Sequence[torch.Tensor]) -> dict[str, float]:
+    """Top-1 and top-5 in per cent of two views (N, D) each, by their scalar product."""
+    similarity = views[0] @ views[1].T  # (N, N)
+    better = (similarity > similarity.diag()[:, None]).sum(dim=1)
+    tops = {f"top{k}": round(100 * float((better < k).float().mean()), 2) for k in (1, 5)}
+    return {"num_views": len(similarity), **tops}
 
 
 def _step(

@@ -137,10 +137,25 @@ def moco_text(found: dict[str, Any]) -> str:
     return title + "\n".join(lines) + "\n"
 
 
+def discrimination_text(found: dict[str, Any]) -> str:
+    """How well views are told apart after training, by the encoder alone."""
+    parts = []
+    for arm, label in (("moco", "after pre-training"), ("random", "with random weights")):
+        tops = found[arm]
+        parts.append(f"top-1 / top-5 {tops['top1']:.1f} / {tops['top5']:.1f} % {label}")
+    count = found["moco"]["num_views"]
+    chance = f"chance {100 / count:.1f} / {500 / count:.1f} %"
+    return (
+        f"**Views told apart**, new ones, by the encoder alone, among {count} pictures: "
+        f"{', '.join(parts)}, {chance}.\n"
+    )
+
+
 def report(results: Path = RESULTS, page: Path = PAGE) -> str:
     """Fill the page from whatever is finished; the text."""
     blocks = []
-    for name, table in (("moco", moco_text), ("knn", knn_table)):
+    tables = {"moco": moco_text, "discrimination": discrimination_text, "knn": knn_table}
+    for name, table in tables.items():
         path = results / "pretrain" / f"{name}.json"
         if path.is_file():
             blocks.append(table(json.loads(path.read_text())))

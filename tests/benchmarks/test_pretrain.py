@@ -18,7 +18,13 @@ from benchmarks.real.models import config_of
 from benchmarks.real.pretrain import once, parse_args, plan
 from benchmarks.real.pretrain_data import ViewSampler, few_names, unlabelled_paths
 from benchmarks.real.pretrain_knn import colour_histograms
-from benchmarks.real.pretrain_moco import MoCoSettings, build_moco, pretrain
+from benchmarks.real.pretrain_moco import (
+    MoCoSettings,
+    build_moco,
+    compare_discrimination,
+    pretrain,
+    ranked,
+)
 from benchmarks.real.report_pretrain import discordant, mean_interval, said
 from benchmarks.real.report_pretrain import report as fill_page
 from benchmarks.real.train import Settings, train
@@ -138,6 +144,8 @@ def test_an_interrupted_pre_training_is_the_uninterrupted_one(tmp_path, monkeypa
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert not (tmp_path / "parts.partial").exists()
+    told = compare_discrimination(TINY, pixels, tmp_path / "whole.pth")
+    assert {arm: tops["num_views"] for arm, tops in told.items()} == {"random": 8, "moco": 8}
 
 
 def test_converted_weights_start_the_backbone_and_leave_the_head_alone(tmp_path, monkeypatch):
@@ -173,6 +181,17 @@ def test_histograms_by_hand():
     found = colour_histograms(pixels)[0]
     assert found.nonzero().flatten().tolist() == [0, 7 * 64 + 1]
     assert found[0] == pytest.approx(math.sqrt(3)) and found[7 * 64 + 1] == 1
+
+
+def test_views_told_apart_by_hand():
+    first = torch.eye(8)
+    second = torch.eye(8)
+    # the second view of picture 0 is of nothing; that of picture 1 looks like six others more
+    second[0] = -1
+    first[1] = torch.tensor([0, 1.0, 2, 2, 2, 2, 2, 2])
+    assert ranked([first, second]) == {"num_views": 8, "top1": 75.0, "top5": 75.0}
+    first[1] = torch.tensor([0, 1.0, 2, 2, 0, 0, 0, 0])  # two others: third, so among the first 5
+    assert ranked([first, second]) == {"num_views": 8, "top1": 75.0, "top5": 87.5}
 
 
 def test_the_interval_of_a_gain_by_hand():
