@@ -151,10 +151,23 @@ def discrimination_text(found: dict[str, Any]) -> str:
     )
 
 
+def drift_text(found: dict[str, Any]) -> str:
+    """Whether queries find their keys because the others are older."""
+    queue, anew = (found["top1_top5"][name] for name in ("queue", "anew"))
+    settings = found["settings"]
+    return (
+        f"**Old keys**, m = {settings['key_momentum']:g}, rate {settings['lr']:g}: top-1 / top-5 "
+        f"{queue[0]:.1f} / {queue[1]:.1f} % among the queue, {anew[0]:.1f} / {anew[1]:.1f} % among "
+        f"the same views encoded anew ({found['num_queries']} queries).\n"
+    )
+
+
 def report(results: Path = RESULTS, page: Path = PAGE) -> str:
     """Fill the page from whatever is finished; the text."""
     blocks = []
     tables = {"moco": moco_text, "discrimination": discrimination_text, "knn": knn_table}
+    drifts = sorted(path.stem for path in (results / "pretrain").glob("drift-*.json"))
+    tables |= dict.fromkeys(drifts, drift_text)
     for name, table in tables.items():
         path = results / "pretrain" / f"{name}.json"
         if path.is_file():

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from benchmarks.real import pretrain_data, pretrain_moco, report
+from benchmarks.real import pretrain_data, pretrain_drift, pretrain_moco, report
 from benchmarks.real.data import CLASSES, FOLDERS, read_split
 from benchmarks.real.models import config_of
 from benchmarks.real.pretrain import once, parse_args, plan
@@ -146,6 +147,28 @@ def test_an_interrupted_pre_training_is_the_uninterrupted_one(tmp_path, monkeypa
     assert not (tmp_path / "parts.partial").exists()
     told = compare_discrimination(TINY, pixels, tmp_path / "whole.pth")
     assert {arm: tops["num_views"] for arm, tops in told.items()} == {"random": 8, "moco": 8}
+
+
+def test_old_keys_are_compared_with_the_same_views_encoded_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain_drift, "NUM_STEPS", 3)
+    monkeypatch.setattr(pretrain_drift, "NUM_MEASURED", 1)
+    pixels = list(np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8))
+    torch.save({"state_dict": build_moco(TINY).state_dict()}, tmp_path / "moco.pth")
+    seen = []
+
+    def found_among(model, views, ids, keys, key_ids):
+        seen.append((keys.clone(), key_ids.clone()))
+        return [1.0, 2.0]
+
+    monkeypatch.setattr(pretrain_drift, "found_among", found_among)
+    told = pretrain_drift.measure(
+        replace(TINY, lr=0.0, weight_decay=0.0), pixels, tmp_path / "moco.pth"
+    )
+    assert told["top1_top5"] == {"queue": [1.0, 2.0], "anew": [1.0, 2.0]}
+    (queue, queue_ids), (anew, anew_ids) = seen
+    # of the same pictures, in whichever order
+    assert sorted(queue_ids.tolist()) == sorted(anew_ids.tolist())
+    assert anew.shape == queue.shape
 
 
 def test_converted_weights_start_the_backbone_and_leave_the_head_alone(tmp_path, monkeypatch):
