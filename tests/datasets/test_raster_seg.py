@@ -472,7 +472,9 @@ def test_workers_draw_windows_of_their_own_anew_in_every_epoch(data):
 def test_memory_stays_flat_over_10000_windows(data):
     """A row of images, so that files are closed and opened, polygons and area included.
 
-    Measured: 878.8 MB resident after 1,000 windows (most of it PyTorch) and after 11,000.
+    Measured over 30,000 windows: 893.0 MB resident (most of it PyTorch), one step of 7.3 MB after
+    some 5,000 (a table of the interpreter that doubles once: 3.7 MB go back, 11 are mapped), and
+    not a page from there on.
     """
     rng = np.random.default_rng(0)
     (data / "many").mkdir()
@@ -488,7 +490,7 @@ def test_memory_stays_flat_over_10000_windows(data):
         background=0,
         area=list(_corners(0, 0, 240, 240)),
         scaling={"type": "meanstd", "images": "many/0.tif"},
-        window_sampler={"type": "random", "size": 32, "length": 11_000},
+        window_sampler={"type": "random", "size": 32, "length": 17_000},
         max_open_files=4,
     )
     page = os.sysconf("SC_PAGE_SIZE")
@@ -497,9 +499,11 @@ def test_memory_stays_flat_over_10000_windows(data):
         dataset.load_sample(index)
         if index >= 1000 and index % 100 == 0:
             used.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
-    slope = np.polyfit(np.arange(len(used)) / 10, used, 1)[0]  # MB per 1,000 windows
-    print(f"resident: {used[0]:.1f} MB, then {used[-1]:.1f}; {slope:.3f} MB per 1,000 windows")
-    assert slope < 0.5
+    last = used[-80:]
+    slope = np.polyfit(np.arange(len(last)) / 10, last, 1)[0]  # MB per 1,000 windows
+    print(f"resident: {used[0]:.1f} MB, then {used[-1]:.1f}; {slope:.3f} MB per 1,000 at the end")
+    assert used[-1] - used[0] < 16
+    assert slope < 0.1
 
 
 def test_unpacked_images_give_the_same_samples(data):
