@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning
 
 from mmrs.geo.windows import Window
+
+_SILENCE = threading.Lock()
+_FILTER = ("ignore", None, NotGeoreferencedWarning, None, 0)  # as `warnings` keeps it
+_silent = 0  # threads, and calls within one, that want silence
 
 _MAX_PRJ_BYTES = 2**16
 
@@ -101,7 +106,20 @@ def window_transform(transform: Affine, window: Window) -> Affine:
 
 @contextmanager
 def allow_missing_georeference() -> Iterator[None]:
-    """Silence rasterio's warning: whoever needs a georeference asks for it and says so."""
-    with warnings.catch_warnings():
+    """Silence rasterio's warning: whoever needs a georeference asks for it and says so.
+
+    Several threads may be inside at a time; ``warnings.catch_warnings`` restores the filters that
+    it found, and so takes away what another thread still needs.
+    """
+    global _silent
+    with _SILENCE:
+        _silent += 1
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    try:
         yield
+    finally:
+        with _SILENCE:
+            _silent -= 1
+            if not _silent:
+                with suppress(ValueError):  # somebody else has restored filters meanwhile
+                    warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]

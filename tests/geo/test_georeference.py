@@ -15,6 +15,7 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rio.main import main_group
 from rasterio.rpc import RPC
 from rasterio.shutil import copy
@@ -241,3 +242,19 @@ def test_windows_lie_where_their_pixels_do() -> None:
     x, y = to_coordinates(SHEARED, 11 + 2.5, 7 + 1.5)
     assert to_coordinates(moved, 2.5, 1.5) == pytest.approx((x, y), rel=1e-12)
     assert to_coordinates(GRID, np.array([0, 1]), 0)[0] == pytest.approx([413520, 413520.3])
+
+
+def test_one_thread_leaving_the_silence_leaves_it_to_the_others() -> None:
+    def warn() -> None:
+        warnings.warn("no place", NotGeoreferencedWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, second = allow_missing_georeference(), allow_missing_georeference()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        warn()  # in the second one's
+        second.__exit__(None, None, None)
+        with pytest.raises(NotGeoreferencedWarning):
+            warn()
