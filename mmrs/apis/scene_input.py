@@ -14,7 +14,6 @@ from mmrs.apis.channel_files import contract_of_raster, open_image
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import ResampledRaster
-from mmrs.geo.windows import Window
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +63,6 @@ def open_scene(
             fix="train with this version of mmrs on georeferenced images, or leave --resample out",
         )
     return ResampledRaster(image, gsd_m=contract.gsd_m, bands=raster.bands)
-
-
-def read_window(raster: Raster, window: Window, contract: ChannelContract) -> NDArray[Any]:
-    """Pixels of a window; those without data as they were in training, and never NaN."""
-    valid = raster.read_valid(window) if raster.has_invalid else None
-    return fill_gaps(raster.read(window), valid, contract)
 
 
 def fill_gaps(

@@ -50,13 +50,15 @@ def publish_scene(
         sinks: list[Callable[[SceneRows], None]] = []
         if "vectors" in paths:
             sinks.append(_vectors(others, paths["vectors"], spool, outputs, georeference, model))
-        table = AreaTable(model.classes, areas=_areas(georeference, spool.height, spool.width))
+        table: AreaTable | None = None
         if "areas" in paths:
-            sinks.append(lambda rows: table.push(rows.labels))
+            table = AreaTable(model.classes, areas=_areas(georeference, spool.height, spool.width))
+            push = table.push
+            sinks.append(lambda rows: push(rows.labels))
 
         def finish() -> None:
             others.close()  # the polygons appear before the rasters
-            if "areas" in paths:
+            if table is not None:
                 table.write_csv(paths["areas"])
 
         counts = publish(

@@ -308,7 +308,7 @@ def test_rasters_of_other_bands_or_types_are_refused_by_the_test_command(
 
 def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
     from mmrs.apis.channel_contract import ChannelContract
-    from mmrs.apis.scene_input import read_window
+    from mmrs.apis.scene_input import fill_gaps
     from mmrs.geo.scaling import BandScaling
 
     scene = write_scene(tmp_path / "a.tif", size=(10, 8))
@@ -320,10 +320,12 @@ def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
     scaling = BandScaling("meanstd", (500.5,) * 4, (100.0,) * 4, clip=False)
     with open_scene(scene, ChannelContract(4), resample=False) as raster:
         # without a word of the contract's, a byte or an integer is left as it is
-        assert (read_window(raster, raster.full, ChannelContract(4))[2:5, 1:4] == 9999).all()
+        assert (
+            fill_gaps(raster.read(), raster.read_valid(), ChannelContract(4))[2:5, 1:4] == 9999
+        ).all()
         filled = ChannelContract(4, scaling=scaling, fills_gaps=True)
-        found = scaling(read_window(raster, raster.full, filled))
-        plain = read_window(raster, raster.full, ChannelContract(4, fills_gaps=True))
+        found = scaling(fill_gaps(raster.read(), raster.read_valid(), filled))
+        plain = fill_gaps(raster.read(), raster.read_valid(), ChannelContract(4, fills_gaps=True))
     assert (found[2:5, 1:4] == 0).all() and (plain[2:5, 1:4] == 0).all()
     np.testing.assert_array_equal(plain[5:], np.moveaxis(pixels, 0, -1)[5:])
 
