@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from mmrs.apis.scene_band import Band
 from mmrs.apis.scene_stream import Place, ValidRows
+from mmrs.errors import DataError
+from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import BackToGrid
 from mmrs.geo.scene_rows import SceneRows
@@ -26,6 +29,10 @@ class SceneJob:
         take: Where finished rows go, from the top down.
         to_grid: Where the scene is predicted at another pixel size: the way back to its own grid.
         source: The scene on its own grid, with ``to_grid``.
+        name: What messages call the scene.
+
+    Raises:
+        DataError: Of all methods: scores are not numbers where there is data.
     """
 
     def __init__(
@@ -36,12 +43,14 @@ class SceneJob:
         *,
         to_grid: BackToGrid | None = None,
         source: Raster | None = None,
+        name: str | Path | None = None,
     ) -> None:
         self._rows = rows
         self._band = band
         self._take = take
         self._to_grid = to_grid
         self._source = source
+        self._name = name
         self._source_row = 0 if to_grid is None else to_grid.first_row
         self._valid = ValidQueue()
         self._row: int | None = None  # the next one that the band hands out
@@ -79,8 +88,11 @@ class SceneJob:
 
     def _hand_on(self, rows: SceneRows, row: int) -> None:
         if self._to_grid is None:
+            unknown = rows.labels == NODATA_LABEL
             for invalid, first, last in self._valid.pop(row, row + len(rows)):
                 rows.part(first - row, last - row).clear(invalid)
+                unknown[first - row : last - row] &= ~invalid
+            self._check_known(unknown, row)
             self._take(rows)
             return
         inside = self._to_grid.rows_within(len(rows))
@@ -88,9 +100,23 @@ class SceneJob:
             return  # several rows of the prediction lie in one of the scene
         rows = rows.take(inside, self._to_grid.col_of)
         here = Window(self._source_row, 0, len(rows), self._source.width)
-        rows.clear(~self._source.read_valid(here))
+        valid = self._source.read_valid(here)
+        self._check_known(valid & (rows.labels == NODATA_LABEL), here.row)
+        rows.clear(~valid)
         self._source_row += len(rows)
         self._take(rows)
+
+    def _check_known(self, unknown: NDArray[np.bool_], row: int) -> None:
+        """Raise where pixels with data got no class; ``row`` is the first row of them."""
+        if not unknown.any():
+            return
+        first, col = np.unravel_index(int(unknown.argmax()), unknown.shape)
+        raise DataError(
+            f"the model's scores at (row {row + int(first)}, col {int(col)}) are not numbers",
+            where=self._name,
+            fix="leave half precision (--amp) out; else look at the weights, and at the image's "
+            "values there (a nodata value that is not declared?)",
+        )
 
 
 class ValidQueue:

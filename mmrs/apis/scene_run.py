@@ -87,7 +87,8 @@ class SceneRun:
         """Predict what is wanted, publish it.
 
         Raises:
-            DataError: A scene cannot be read, unless such are skipped.
+            DataError: A scene cannot be read, or the model makes no numbers of it, unless such
+                are skipped.
             OutputError: A file cannot be written.
         """
         events = stream_scenes(
@@ -124,7 +125,10 @@ class SceneRun:
         for place, values in zip(batch.places, scores, strict=True):
             if place.needed and self._is_wanted(place.scene):
                 self._finish_until(place.scene, publisher)
-                self._writer(place.scene).job.add(place, values)
+                try:
+                    self._writer(place.scene).job.add(place, values)
+                except DataError as error:
+                    self._give_up(Unreadable(place.scene, error))
         if self._progress is not None:
             last = batch.places[-1]
             inside = last.index + 1 - self._scenes[last.scene].needed.start
@@ -146,8 +150,12 @@ class SceneRun:
             index, self._next = self._next, self._next + 1
             if not self._is_wanted(index):
                 continue
-            writer = self._writer(index)
-            writer.job.finish()
+            try:
+                writer = self._writer(index)
+                writer.job.finish()
+            except DataError as error:
+                self._give_up(Unreadable(index, error))
+                continue
             del self._open[index]
             self._publishing[index] = publisher.submit(writer.publish)
             self._unpublished.append((self._publishing[index], writer))

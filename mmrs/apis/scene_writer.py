@@ -63,6 +63,7 @@ class SceneWriter:
                 take,
                 to_grid=way_back(raster, needed_from(self._spool.rows, source, settings)),
                 source=source,
+                name=source.path,
             )
             self._stack = stack.pop_all()
 

@@ -40,6 +40,7 @@ class StripWriter:
             scene.rows,
             make_band(model, scene.plan, settings.blend, settings.outputs.wanted),
             self._spool.append,
+            name=scene.image if isinstance(scene.image, Path) else scene.image.path,
         )
 
     def publish(self) -> None:

@@ -144,12 +144,19 @@ class BandAccumulator:
         return scores
 
 
-def best_class(scores: Floats) -> NDArray[np.uint8]:
-    """Index of the largest score, the first of equals: (K, H, W) -> (H, W), K at most 256."""
+def best_class(scores: Floats, best: Floats | None = None) -> NDArray[np.uint8]:
+    """Index of the largest score, the first of equals: (K, H, W) -> (H, W), K at most 256.
+
+    Where a score is not a number the result means nothing.
+
+    Args:
+        scores: As above.
+        best: (H, W), the largest of them, where it is known.
+    """
     # the classes whose running maximum is still below the best come before it; such comparisons
     # run many values at a time, which argmax over the leading axis does not
     running = scores[0].copy()
-    best = scores.max(axis=0)
+    best = scores.max(axis=0) if best is None else best
     below = np.empty(best.shape, dtype=np.bool_)
     labels = np.zeros(best.shape, dtype=np.uint8)
     for score in scores[1:]:

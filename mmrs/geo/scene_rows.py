@@ -35,7 +35,8 @@ class SceneRows:
     """Rows of a scene that no later window changes.
 
     Attributes:
-        labels: (n, W) class indices, 255 where there is no prediction.
+        labels: (n, W) class indices, 255 where there is no prediction: no data, or scores that
+            are not numbers.
         confidence: (n, W) largest probability, NaN where there is no prediction; or None.
         entropy: (n, W) Shannon entropy over the logarithm of the number of classes, so from 0
             (certain) to 1 (all classes equal); NaN likewise; or None.
@@ -92,13 +93,17 @@ def decide_rows(scores: Floats, threshold: float | None, wanted: Wanted) -> Scen
             larger one wins, at equality the first.
         wanted: What is kept.
     """
+    best = scores.max(axis=0)
     if threshold is None:
-        labels = best_class(scores)
+        labels = best_class(scores, best)
     else:
         labels = (scores[1] > threshold).astype(np.uint8)
+    unknown = np.isnan(best)  # the largest of scores is NaN where one of them is
+    if unknown.any():
+        labels[unknown] = NODATA_LABEL
     return SceneRows(
         labels,
-        confidence=scores.max(axis=0) if wanted.confidence else None,
+        confidence=best if wanted.confidence else None,
         entropy=relative_entropy(scores) if wanted.entropy else None,
         probabilities=scores if wanted.probabilities else None,
     )

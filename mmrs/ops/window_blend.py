@@ -20,6 +20,7 @@ from torch import Tensor
 # Values of a band that are decided at once: on a CPU 2 MB, which stay in its cache, elsewhere what
 # bounds the memory for indices of 8 bytes.
 _CHUNK_VALUES = {True: 1 << 19, False: 1 << 25}
+NO_CLASS = 255  # the label where no score is largest
 
 Floats = NDArray[np.float32]
 
@@ -28,7 +29,7 @@ class BlendedRows(NamedTuple):
     """Rows that no later window changes.
 
     Attributes:
-        labels: (n, W) class indices, at most 255.
+        labels: (n, W) class indices, at most 254; 255 where a score is not a number.
         confidence: (n, W) largest probability, or None.
         entropy: (n, W) Shannon entropy over log K, from 0 to 1, or None.
         probabilities: (K, n, W), or None.
@@ -53,7 +54,7 @@ class TensorBand:
         col_starts: First column of each column of windows, ascending.
         row_profile: (h,) weight of each row of a window, > 0.
         col_profile: (w,) weight of each column of a window, > 0; a pixel's weight is their product.
-        num_classes: Scores a pixel has, K, at most 256.
+        num_classes: Scores a pixel has, K, at most 255.
         device: Where the sums are kept, and the classes decided.
         threshold: With two classes, the probability from which the second wins; None: the largest
             wins, of equals the first.
@@ -88,8 +89,8 @@ class TensorBand:
         probabilities: bool = False,
         deferred: bool | None = None,
     ) -> None:
-        if not 1 <= num_classes <= 256:
-            raise ValueError(f"num_classes must be from 1 to 256, got {num_classes}")
+        if not 1 <= num_classes <= NO_CLASS:
+            raise ValueError(f"num_classes must be from 1 to {NO_CLASS}, got {num_classes}")
         if threshold is not None and num_classes != 2:
             raise ValueError(f"a threshold decides between 2 classes, got {num_classes}")
         self.height, self.width = height, width
@@ -190,6 +191,10 @@ class TensorBand:
             first_best(scores, best, out=out.labels[part])
         else:
             out.labels[part] = scores[1] > self._threshold
+        unknown = best.isnan()  # the largest of scores is NaN where one of them is
+        # a GPU that is asked whether there are any is waited for
+        if best.device.type != "cpu" or bool(unknown.any()):
+            out.labels[part].masked_fill_(unknown, NO_CLASS)
         if out.confidence is not None:
             out.confidence[part] = best
         if out.entropy is not None:

@@ -19,7 +19,9 @@ from rasterio.features import rasterize
 from mmrs.apis.augmented_model import AugmentedWindowModel
 from mmrs.apis.predict import predict_scene, predict_scenes
 from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.tensor_scene_band import TensorSceneBand
 from mmrs.errors import DataError, MmrsError, OutputError
+from mmrs.geo.array_raster import ArrayRaster
 from mmrs.geo.windows import plan_starts
 from tests.apis.test_predict import ROTATED, ColourModel, read_map, write_scene
 
@@ -322,3 +324,38 @@ def test_a_disk_that_may_be_too_small_is_told(
     with pytest.raises(OutputError, match="bytes are needed, 1 bytes free"):
         predict_scene(image, tmp_path / "other.tif", model)
     assert not (tmp_path / "other.tif").exists()
+
+
+class BrokenModel(ColourModel):
+    """Scores are not numbers where red is 7; its own band is one of tensors, where asked for."""
+
+    def __init__(self, *, tensors: bool) -> None:
+        super().__init__()
+        if tensors:
+            self.make_band = lambda plan, blend, wanted: TensorSceneBand(
+                plan, 3, blend=blend, threshold=None, wanted=wanted, device="cpu"
+            )
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        scores = super().__call__(windows).copy()
+        scores.transpose(0, 2, 3, 1)[windows[..., 0] == 7] = np.nan
+        return scores
+
+
+@pytest.mark.parametrize("tensors", [False, True])
+def test_scores_that_are_not_numbers_are_no_class(tmp_path: Path, tensors: bool) -> None:
+    pixels = np.random.default_rng(0).integers(10, 256, (20, 9, 3), dtype=np.uint8)
+    pixels[2, 3] = (7, 0, 0)
+    valid = np.ones((20, 9), dtype=bool)
+    valid[2, 3] = False
+    pairs = [(ArrayRaster(pixels, valid=valid), tmp_path / "gap.tif")]
+    predict_scenes(pairs, BrokenModel(tensors=tensors), window=6)  # there is no data: no harm
+    bad = write_scene(tmp_path / "bad.tif", np.where(pixels == 7, 7, pixels).astype(np.uint8))
+    good = write_scene(tmp_path / "good.tif", np.maximum(pixels, 10))
+    pairs = [(bad, tmp_path / "bad map.tif"), (good, tmp_path / "good map.tif")]
+    with pytest.raises(DataError, match=r"bad\.tif: the model's scores at \(row 2, col 3\)"):
+        predict_scenes(pairs, BrokenModel(tensors=tensors), window=6)
+    written = predict_scenes(pairs, BrokenModel(tensors=tensors), window=6, skip_bad=True)
+    assert [scene.path.name for scene in written] == ["good map.tif"]
+    assert sorted(path.name for path in tmp_path.glob("*map.tif")) == ["good map.tif"]
+    assert not list(tmp_path.glob(".*"))

@@ -66,6 +66,14 @@ def test_what_has_no_data_has_no_prediction(kind: str) -> None:
         np.testing.assert_array_equal(np.isnan(scores), invalid)
 
 
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_scores_that_are_not_numbers_give_no_class(threshold) -> None:
+    scores = probabilities(2, 5, 6)
+    scores[1, 2, 3] = np.nan
+    labels = decide_rows(scores, threshold, Wanted()).labels
+    np.testing.assert_array_equal(labels == 255, np.isnan(scores).any(axis=0))
+
+
 def test_parts_and_other_grids_hold_the_same_pixels_of_every_array() -> None:
     rows = decide_rows(probabilities(3, 7, 6), None, ALL)
     part = rows.part(2, 5)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrs.ops.window_blend import BlendedRows, TensorBand, first_best, relative_entropy
+from mmrs.ops.window_blend import NO_CLASS, BlendedRows, TensorBand, first_best, relative_entropy
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -207,8 +207,29 @@ def test_disorder_and_wrong_shapes_are_refused() -> None:
         band.add(2, 0, torch.from_numpy(windows[0][1]))
     with pytest.raises(ValueError, match="cannot pop rows 0 to 13 of 12"):
         list(band.pop_until(13))
-    with pytest.raises(ValueError, match="num_classes must be from 1 to 256, got 257"):
-        make_band((257, 4, 4), (4, 4), (2, 2))
+    with pytest.raises(ValueError, match="num_classes must be from 1 to 255, got 256"):
+        make_band((256, 4, 4), (4, 4), (2, 2))
+
+
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_scores_that_are_not_numbers_give_no_class(threshold) -> None:
+    for device in DEVICES:
+        band, (windows, _) = make_band(
+            (2, 12, 4), (4, 4), (2, 2), threshold=threshold, device=device
+        )
+        pieces = []
+        for index, ((row, col), scores) in enumerate(windows):
+            if index == 1:
+                scores = scores.copy()
+                scores[1, 2, 3] = np.nan
+            pieces += band.pop_until(row)
+            band.add(row, col, torch.from_numpy(scores))
+        pieces += band.pop_until(12)
+        row, col = windows[1][0]
+        expected = np.zeros((12, 4), dtype=bool)
+        expected[row + 2, col + 3] = True
+        labels = np.concatenate([piece.labels for piece in pieces])
+        np.testing.assert_array_equal(labels == NO_CLASS, expected)
 
 
 def test_scores_of_half_precision_are_summed_in_single() -> None:
