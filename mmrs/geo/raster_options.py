@@ -105,6 +105,9 @@ def creation_options(layout: RasterLayout, options: RasterOptions) -> dict[str, 
         "num_threads": options.num_threads,
         "BIGTIFF": "IF_SAFER",
     }
+    if layout.is_score:
+        # of three bands of bytes GDAL would make colours, and of a fourth one transparency
+        chosen |= {"photometric": "minisblack", "alpha": "no"}
     if options.format == "cog":
         # is read once and deleted; uncompressed COGs of several bands must be copied from pixels
         return {**chosen, "interleave": "pixel", "compress": "zstd", "zstd_level": _FASTEST}

@@ -84,8 +84,9 @@ def join(count: int, first: NDArray[np.integer], second: NDArray[np.integer]) ->
         one, other = parent[first], parent[second]
         apart = one != other
         first, second, one, other = first[apart], second[apart], one[apart], other[apart]
-        # both are roots: the higher hangs on the lower, so no circle can arise
-        parent[np.maximum(one, other)] = np.minimum(one, other)
+        # both are roots: the higher hangs on the lower, so no circle can arise; on the lowest
+        # of all, for the last one of many would be hung on the next one, again and again
+        np.minimum.at(parent, np.maximum(one, other), np.minimum(one, other))
         while True:
             above = parent[parent]
             if np.array_equal(above, parent):

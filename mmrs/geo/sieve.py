@@ -186,21 +186,25 @@ def grow(
     """
     wanted = small[one]
     one, other, sides = one[wanted], other[wanted], sides[wanted]
-    while True:
-        free = target[one] < 0
-        one, other, sides = one[free], other[free], sides[free]
-        ready = target[other] >= 0
-        if not ready.any():
-            return
+    order = np.argsort(other, kind="stable")
+    one, other, sides = one[order], other[order], sides[order]
+    first = np.searchsorted(other, np.arange(len(target) + 1))
+    reached = np.flatnonzero(target >= 0)
+    # only borders of what was reached last: of others each free region would have been reached
+    while len(reached):
+        counts = first[reached + 1] - first[reached]
+        skipped = first[reached] - np.cumsum(counts) + counts
+        border = np.repeat(skipped, counts) + np.arange(counts.sum())
+        border = border[target[one[border]] < 0]
         pairs, place = np.unique(
-            one[ready] * len(target) + target[other[ready]], return_inverse=True
+            one[border] * len(target) + target[other[border]], return_inverse=True
         )
-        lengths = np.bincount(place, weights=sides[ready])
+        lengths = np.bincount(place, weights=sides[border])
         region, owner = pairs // len(target), pairs % len(target)
         # the longest border first; of equal ones the region that begins higher up
         order = np.lexsort((owner, -lengths, region))
-        region, first = np.unique(region[order], return_index=True)
-        target[region] = owner[order][first]
+        reached, chosen = np.unique(region[order], return_index=True)
+        target[reached] = owner[order][chosen]
 
 
 def _borders(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,3 +52,10 @@ def test_groups_are_those_of_scipy(count, ties) -> None:
 def test_a_long_chain_is_one_group() -> None:
     links = np.random.default_rng(0).permutation(9_999)
     assert not join(10_000, links, links + 1).any()
+
+
+def test_teeth_that_one_row_joins_take_no_time() -> None:
+    teeth = np.arange(50_000)
+    begin = time.process_time()
+    assert not join(50_001, teeth, np.full(50_000, 50_000)).any()
+    assert time.process_time() - begin < 5  # it was a pass for each tooth, minutes

@@ -8,6 +8,8 @@ import pytest
 import rasterio
 
 from mmrs.geo.georeference import allow_missing_georeference
+from mmrs.geo.raster import Raster
+from mmrs.geo.raster_options import RasterOptions
 from mmrs.geo.score_codes import score_code
 from mmrs.geo.score_map import score_map_output
 
@@ -39,3 +41,19 @@ def test_one_band_needs_no_classes(tmp_path: Path) -> None:
     with allow_missing_georeference(), rasterio.open(path) as dataset:
         assert dataset.descriptions == ("entropy",)
         assert "CLASS_NAMES" not in dataset.tags()
+
+
+@pytest.mark.parametrize("form", ["gtiff", "cog"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_bytes_of_classes_are_neither_colours_nor_transparency(tmp_path, form, count) -> None:
+    path, code = tmp_path / "a.tif", score_code("uint8")
+    names = [f"class {index}" for index in range(count)]
+    options = RasterOptions(format=form)
+    with score_map_output(
+        path, path, height=4, width=3, bands=names, code=code, options=options
+    ) as output:
+        output.write_rows(np.zeros((count, 4, 3), dtype=np.uint8))
+    with Raster(path) as raster:
+        assert raster.count == count  # a band of transparency is no data
+        told = [interp.name for interp in raster.dataset.colorinterp]
+        assert told == ["gray", *["undefined"] * (count - 1)]

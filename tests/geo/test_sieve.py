@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -139,6 +141,15 @@ def test_a_region_across_a_whole_strip_is_large_whatever_its_area() -> None:
     labels[:, 2], labels[3:6, 4] = 1, 2
     found, _ = sift(labels, 100, strip_rows=10)
     assert (found[:, 2] == 1).all() and not (found == 2).any()
+
+
+def test_a_large_region_far_away_takes_no_time() -> None:
+    labels = (np.indices((64, 3000)).sum(0) % 2).astype(np.uint8)
+    labels[:, :10] = 2
+    begin = time.process_time()
+    found, _ = sift(labels, 500)
+    assert (found == 2).all()
+    assert time.process_time() - begin < 5  # every border was looked at in each of 3,000 rounds
 
 
 @pytest.mark.parametrize(
