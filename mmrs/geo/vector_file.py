@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.polygon_batch import PolygonBatch
 from mmrs.geo.vector_geojson import GeoJsonWriter
-from mmrs.geo.vector_geopackage import GeoPackageWriter
+from mmrs.geo.vector_geopackage import GeoPackageWriter, check_layers, remove_companions
 from mmrs.geo.vector_parquet import GeoParquetWriter, require_pyarrow
 from mmrs.geo.vector_writer import Columns, FeatureWriter
 
@@ -153,13 +153,14 @@ def vector_file(
         file.flush()
         writer.close()
         writer.read_back()
+        if target.suffix.lower() == ".gpkg":
+            remove_companions(target)
     except BaseException:
         if writer is not None:
             writer.abandon()
         raise
     finally:
-        for ending in ("-journal", "-wal", "-shm"):
-            Path(f"{temporary}{ending}").unlink(missing_ok=True)
+        remove_companions(temporary)
 
 
 def check_vector_target(path: str | Path, *, crs: Any) -> None:
@@ -170,7 +171,8 @@ def check_vector_target(path: str | Path, *, crs: Any) -> None:
         crs: Of the map, or None.
 
     Raises:
-        OutputError: The suffix names no format, or GeoJSON is asked for without a CRS.
+        OutputError: The suffix names no format, GeoJSON is asked for without a CRS, or a
+            GeoPackage of this name holds layers of other kinds.
         EnvironmentError: GeoParquet is asked for and pyarrow is not installed.
     """
     path = Path(path)
@@ -189,6 +191,8 @@ def check_vector_target(path: str | Path, *, crs: Any) -> None:
         )
     if suffix == ".parquet":
         require_pyarrow(path)
+    if suffix == ".gpkg":
+        check_layers(path)
 
 
 def check_classes(classes: Sequence[str]) -> None:

@@ -27,6 +27,8 @@ from mmrs.geo.vector_writer import (
 )
 
 READ_AT_ONCE = 10_000  # features
+# what SQLite keeps beside a database: changes that it would put into whatever has its name
+COMPANIONS = ("-journal", "-wal", "-shm")
 
 
 class GeoPackageWriter:
@@ -111,6 +113,43 @@ class GeoPackageWriter:
                 where=self._target,
                 fix="free space on the disk",
             )
+
+
+def check_layers(path: Path) -> None:
+    """Refuse to replace a GeoPackage that holds layers of other kinds: they would be lost.
+
+    Raises:
+        OutputError: With their names.
+    """
+    if not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            told = [name for (name,) in db.execute("SELECT table_name FROM gpkg_contents")]
+            # QGIS keeps styles of a layer beside it
+            others = [n for n in told if n != "layer_styles" and not _holds_classes(db, n)]
+    except sqlite3.Error:
+        return  # no GeoPackage that could be read
+    if others:
+        raise OutputError(
+            f"holds other layers, which would be lost: {', '.join(others)[:200]}",
+            where=path,
+            fix="choose another name, or move that file away",
+        )
+
+
+def _holds_classes(db: sqlite3.Connection, layer: str) -> bool:
+    columns = {row[1] for row in db.execute(f"PRAGMA table_info({_quoted(layer)})")}
+    return {GEOMETRY, "class_id", "class"} <= columns
+
+
+def remove_companions(path: Path) -> None:
+    """Remove what SQLite kept of a database, before another file takes its name.
+
+    Where a program has it open, or died with it open, its changes would be put into the new file.
+    """
+    for ending in COMPANIONS:
+        Path(f"{path}{ending}").unlink(missing_ok=True)
 
 
 def _without_header(blob: bytes) -> bytes:
