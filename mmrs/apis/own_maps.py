@@ -13,14 +13,22 @@ from rasterio.errors import RasterioError
 from mmrs.apis.scene_settings import Settings, scene_fingerprint
 from mmrs.apis.scene_stream import Scene
 from mmrs.geo.georeference import allow_missing_georeference
+from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import SUFFIXES
 
 RUN_TAG = "MMRS_RUN"
 
 
-def run_tags(scene: Scene, settings: Settings) -> dict[str, str]:
-    """What a scene's class map says of all that decides what its files hold."""
-    told = {"fingerprint": scene_fingerprint(scene, settings), "outputs": asdict(settings.outputs)}
+def run_tags(scene: Scene, settings: Settings, source: Raster | None = None) -> dict[str, str]:
+    """What a scene's class map says of all that decides what its files hold.
+
+    Args:
+        scene: The scene.
+        settings: How it is predicted.
+        source: The scene on its own grid, where it is open anyway.
+    """
+    fingerprint = scene_fingerprint(scene, settings, source)
+    told = {"fingerprint": fingerprint, "outputs": asdict(settings.outputs)}
     content = json.dumps(told, sort_keys=True, default=str).encode()
     return {RUN_TAG: hashlib.sha256(content).hexdigest()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mmrs.geo.array_raster import ArrayRaster
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import Compression, Format, Overviews
+from mmrs.geo.raster_state import place_state, raster_state
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.score_codes import ScoreType
 from mmrs.geo.vector_options import VectorOptions
@@ -121,17 +123,25 @@ class Settings:
     model: Mapping[str, str | int] = field(default_factory=dict)
 
 
-def scene_fingerprint(scene: Scene, settings: Settings) -> dict[str, Any]:
-    """All that decides what the pixels of a scene's map are.
+def scene_fingerprint(
+    scene: Scene, settings: Settings, source: Raster | None = None
+) -> dict[str, Any]:
+    """All that decides what a scene's map holds, and where it lies.
+
+    Args:
+        scene: The scene.
+        settings: How it is predicted.
+        source: The scene on its own grid, where it is open anyway.
 
     Raises:
-        OutputError: The scene is gone.
+        DataError: The scene cannot be read any more.
+        OutputError: It is gone.
     """
     plan = scene.plan
     return {
         "mmrs": __version__,
         **{f"model {key}": value for key, value in settings.model.items()},
-        "image": _image_fingerprint(scene),
+        **_image_fingerprint(scene, settings, source),
         "windows": [plan.window_height, plan.window_width],
         "strides": [list(plan.row_starts[:2]), list(plan.col_starts[:2])],
         "blend": settings.blend,
@@ -141,13 +151,14 @@ def scene_fingerprint(scene: Scene, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _image_fingerprint(scene: Scene) -> list[Any]:
+def _image_fingerprint(scene: Scene, settings: Settings, source: Raster | None) -> dict[str, Any]:
     if isinstance(scene.image, ArrayRaster):
-        return scene.image.fingerprint()
+        place = place_state(scene.image.georeference)
+        return {"image": scene.image.fingerprint(), "place": place}
     if isinstance(scene.image, Raster):
-        return [str(scene.image.path)]  # nothing goes on from there: see `plan_scene`
+        return {"image": [str(scene.image.path)]}  # nothing goes on from there: see `plan_scene`
     try:
-        stat = scene.image.stat()
+        with Raster(scene.image) if source is None else nullcontext(source) as raster:
+            return raster_state(raster, overviews=settings.resample)
     except OSError as error:
         raise OutputError(f"its image {scene.image} is gone", where=str(scene.out)) from error
-    return [scene.image.name, stat.st_size, stat.st_mtime_ns]

@@ -50,7 +50,7 @@ class SceneWriter:
             source = raster.source if isinstance(raster, ResampledRaster) else raster
             self._georeference = source.georeference
             self._cache_bytes = _cache_bytes(raster, scene)
-            self._tags = run_tags(scene, settings) if isinstance(scene.out, Path) else {}
+            self._tags = run_tags(scene, settings, source) if isinstance(scene.out, Path) else {}
             self._spool = stack.enter_context(open_spool(scene, source, model, settings))
             if isinstance(self._spool, RowSpool) and self._spool.space_warning is not None:
                 logger.warning("warning: %s", self._spool.space_warning)
@@ -149,7 +149,7 @@ def open_spool(
         return scene.out
     return RowSpool(
         scene.out,
-        fingerprint=scene_fingerprint(scene, settings),
+        fingerprint=scene_fingerprint(scene, settings, source),
         width=source.width,
         height=source.height,
         resume=settings.resume,

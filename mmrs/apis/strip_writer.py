@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from mmrs.apis.scene_band import make_band
 from mmrs.apis.scene_job import SceneJob
@@ -14,6 +14,7 @@ from mmrs.apis.scene_shares import Strip
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.scene_writer import open_spool
 from mmrs.apis.window_protocol import WindowModel
+from mmrs.geo.raster import Raster
 from mmrs.geo.row_spool import RowSpool, spool_path
 from mmrs.geo.spool_strips import strip_target
 
@@ -66,18 +67,17 @@ def open_strip(scene: Scene, strip: Strip, model: WindowModel, settings: Setting
     """Open the rows that are kept of a strip: of the first one, those of the scene.
 
     Raises:
+        DataError: The scene cannot be read any more.
         OutputError: As `open_spool`.
     """
-    if strip.rows.start == 0:
-        # only cut scenes have strips, and those are predicted on their own grid: the plan's
-        return cast(RowSpool, open_spool(scene, cast(Any, scene.plan), model, settings))
-    out = cast(Path, scene.out)
+    # only cut scenes have strips, and those are files that are predicted on their own grid
+    with Raster(cast(Path, scene.image)) as raster:
+        if strip.rows.start == 0:
+            return cast(RowSpool, open_spool(scene, raster, model, settings))
+        fingerprint = scene_fingerprint(scene, settings, raster)
     return RowSpool(
-        strip_target(out, strip.rows),
-        fingerprint={
-            **scene_fingerprint(scene, settings),
-            "rows": [strip.rows.start, strip.rows.stop],
-        },
+        strip_target(cast(Path, scene.out), strip.rows),
+        fingerprint={**fingerprint, "rows": [strip.rows.start, strip.rows.stop]},
         width=scene.plan.width,
         height=len(strip.rows),
         resume=settings.resume,

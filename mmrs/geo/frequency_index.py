@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmrs.errors import DataError
 from mmrs.geo.atomic import atomic_path
-from mmrs.geo.vrt import is_vrt, safe_vrt
+from mmrs.geo.vrt import is_vrt, safe_vrt, sources_of
 from mmrs.geo.windows import Window
 
 
@@ -140,10 +139,6 @@ def _with_sidecars(path: Path) -> list[Path]:
 def _sources(path: Path) -> list[Path]:
     """The rasters that a VRT names; none where it is something else, or is not opened anyway."""
     try:
-        named = ElementTree.fromstring(safe_vrt(path)) if is_vrt(path) else None
+        return sorted(sources_of(safe_vrt(path))) if is_vrt(path) else []
     except DataError:
         return []
-    if named is None:
-        return []
-    files = {Path(each.text or "") for each in named.iter("SourceFilename")}
-    return sorted(file for file in files if file.is_file())

@@ -129,6 +129,19 @@ def safe_vrt(path: str | Path) -> str:
     return _Checker(Path(path)).checked(Path(path), depth=1)
 
 
+def sources_of(checked: str) -> list[Path]:
+    """The files whose pixels a VRT gives.
+
+    Args:
+        checked: What `safe_vrt` made of it; VRTs among its sources stand in it as text.
+    """
+    found: list[Path] = []
+    for element in ET.fromstring(checked).iter("SourceFilename"):
+        text = (element.text or "").strip()
+        found += sources_of(text) if text.startswith("<") else [Path(text)]
+    return list(dict.fromkeys(found))
+
+
 class _Checker:
     def __init__(self, path: Path):
         self.path = path

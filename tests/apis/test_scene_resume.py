@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 
 import mmrs.apis.scene_writer
 from mmrs.apis.predict import predict_scenes
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import ConfigError, OutputError
+from mmrs.geo.array_raster import ArrayRaster
 from mmrs.geo.row_spool import spool_path
 from tests.apis.predict_server import SharpModel
 from tests.fake_data import make_geotiff
@@ -147,3 +151,30 @@ def test_what_a_killed_process_left_is_removed(pairs: list, skip_bad: bool):
     left.touch()
     calls(pairs, skip_bad=skip_bad)
     assert not left.exists()
+
+
+def test_what_lies_beside_an_image_counts(pairs: list):
+    assert calls(pairs) > 0
+    image = pairs[0][0]
+    before = image.stat()
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(image, "r+") as dataset:
+        mask = np.full(dataset.shape, 255, np.uint8)
+        mask[:10] = 0
+        dataset.write_mask(mask)
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    model = CountedModel()
+    written = predict_scenes(pairs, model, window=16, resume=True)
+    assert model.calls > 0
+    assert [scene.nodata_pixels for scene in written] == [10 * 30, 0]
+
+
+def test_an_array_at_another_place_is_another_scene(tmp_path: Path):
+    array = np.random.default_rng(0).integers(1, 255, (12, 9, 3), dtype=np.uint8)
+    out = tmp_path / "map.tif"
+    for east, expected in ((5, True), (5, False), (6, True)):
+        scene = ArrayRaster(array, transform=Affine(1, 0, east, 0, -1, 0), crs="EPSG:32633")
+        model = CountedModel()
+        predict_scenes([(scene, out)], model, window=16, resume=True)
+        assert (model.calls > 0) == expected
+        with rasterio.open(out) as dataset:
+            assert dataset.transform.c == east
