@@ -18,8 +18,10 @@ from mmrs.geo.ground_sampling import ground_sampling
 
 _WGS84_E2 = 6.694379990141317e-3  # first eccentricity, squared
 _WGS84_POLAR_AXIS_M = 6_356_752.314245179
-_PIECES = 16  # that a row's sides are cut into: they need be no parallels of latitude
-_ROUNDING = 1e-9  # of a degree
+_PIECES = 64  # that a row's sides are cut into: they need be no parallels of latitude
+# rows in these latitudes that follow no parallel are measured round the pole, where longitudes
+# of neighbours lie far apart
+_POLAR_DEG, _PARALLEL_DEG = 60.0, 1e-3
 # UTM is true to a thousandth; polar and web maps are off by percents and more
 _TRUE_WITHIN = 0.01
 
@@ -38,6 +40,7 @@ class PixelAreas:
         self._transform = transform
         self._crs = crs
         self._width = width
+        self._some_rows = (0, height // 2, height - 1)
         self._grid_m2 = grid_m2
         if grid_m2 is not None:
             self.method = "from the grid of the projected CRS"
@@ -54,36 +57,70 @@ class PixelAreas:
         """
         if self._grid_m2 is not None:
             return np.full(count, self._grid_m2)
+        # all pieces of a row, or none: `mean` of them hands on what is not known
+        areas = self._of_pieces(first, count).mean(axis=1)
+        return np.where(np.isfinite(areas), areas, 0.0)
+
+    def is_within(self, pixel_m2: float, ratio: float) -> bool:
+        """Whether pixels are of an area everywhere: all along the first, middle and last row.
+
+        Rows that reach beyond the Earth say nothing.
+
+        Args:
+            pixel_m2: The area.
+            ratio: How far others may be from it, as a part of it.
+        """
+        found = np.concatenate([self._of_pieces(r, 1)[0] for r in self._some_rows])
+        found = found[found > 0]
+        return bool((np.abs(found - pixel_m2) <= ratio * pixel_m2).all())
+
+    def _of_pieces(self, first: int, count: int) -> NDArray[np.float64]:
+        """Mean area of the pixels in each piece of rows, (count, pieces); may be NaN."""
         cols = np.linspace(0, self._width, _PIECES + 1)
         rows = np.arange(first, first + count + 1)
         xs, ys = to_coordinates(self._transform, cols[None, :], rows[:, None])
         xs, ys = np.broadcast_arrays(xs, ys)
         if self._crs.to_epsg() == 4326:
-            lon, lat = xs, ys
+            # where centres of pixels are poles, half of these pixels is on the Earth
+            lon, lat = xs, np.clip(ys, -90, 90)
         else:
             try:
                 found = transform_points(self._crs, CRS.from_epsg(4326), xs.ravel(), ys.ravel())
             except (RasterioError, CPLE_BaseError):  # some place is on no Earth
                 if count == 1:
-                    return np.zeros(1)
-                return np.concatenate([self.of_rows(first + i, 1) for i in range(count)])
+                    return np.zeros((1, _PIECES))
+                return np.concatenate([self._of_pieces(first + i, 1) for i in range(count)])
             lon, lat = (np.asarray(values).reshape(xs.shape) for values in found[:2])
             lon[~np.isfinite(lon)] = lat[~np.isfinite(lat)] = np.nan  # of an inf, sines warn
-        return self._between(lon, lat)
+        areas = _between(lon, lat)
+        if self._crs.is_projected:
+            low, high = np.minimum(lat[1:], lat[:-1]), np.maximum(lat[1:], lat[:-1])
+            is_polar = (low.min(axis=1) > _POLAR_DEG) | (high.max(axis=1) < -_POLAR_DEG)
+            is_polar &= np.ptp(lat[1:], axis=1) > _PARALLEL_DEG
+            areas[is_polar] = _round_the_pole(lon, lat)[is_polar]
+        return np.abs(areas) * (_PIECES / self._width)
 
-    def _between(self, lon: Any, lat: Any) -> NDArray[np.float64]:
-        """Area between one line of places, (rows + 1, places), and the next, for a pixel.
 
-        In longitude and the area of the zone below a latitude, a figure's area is its own.
-        """
-        zone = _zone_area_m2(np.radians(lat))
-        shift, east = _eastwards(np.diff(lon, axis=0)), _eastwards(np.diff(lon, axis=1))
-        # shoelace of each piece, by its two diagonals
-        across = (shift[:, 1:] + east[:-1]) * (zone[1:, :-1] - zone[:-1, 1:])
-        across -= (shift[:, :-1] - east[:-1]) * (zone[1:, 1:] - zone[:-1, :-1])
-        areas = np.abs(across.sum(axis=1) / 2) / self._width
-        on_earth = (np.abs(lat) <= 90 + _ROUNDING).all(axis=1)
-        return np.where(np.isfinite(areas) & on_earth[1:] & on_earth[:-1], areas, 0.0)
+def _between(lon: Any, lat: Any) -> NDArray[np.float64]:
+    """Signed area of each piece between one line of places, (rows + 1, places), and the next.
+
+    In longitude and the area of the zone below a latitude, a figure's area is its own.
+    """
+    zone = _zone_area_m2(np.radians(lat))
+    shift, east = _eastwards(np.diff(lon, axis=0)), _eastwards(np.diff(lon, axis=1))
+    # shoelace of each piece, by its two diagonals
+    across = (shift[:, 1:] + east[:-1]) * (zone[1:, :-1] - zone[:-1, 1:])
+    across -= (shift[:, :-1] - east[:-1]) * (zone[1:, 1:] - zone[:-1, :-1])
+    return np.asarray(across / 2)
+
+
+def _round_the_pole(lon: Any, lat: Any) -> NDArray[np.float64]:
+    """As ``_between``, on the azimuthal plane round the nearer pole on which areas are true."""
+    distance = np.sqrt(2 * np.abs(_zone_area_m2(np.pi / 2) - _zone_area_m2(np.radians(abs(lat)))))
+    x, y = distance * np.cos(np.radians(lon)), distance * np.sin(np.radians(lon))
+    across = (x[1:, 1:] - x[:-1, :-1]) * (y[1:, :-1] - y[:-1, 1:])
+    across -= (x[1:, :-1] - x[:-1, 1:]) * (y[1:, 1:] - y[:-1, :-1])
+    return np.asarray(across / 2)
 
 
 def pixel_areas(
@@ -91,8 +128,8 @@ def pixel_areas(
 ) -> PixelAreas | None:
     """Areas of a raster's pixels.
 
-    A projected CRS is taken by its own unit where its areas are true to 1 % in the middle of the
-    raster (UTM, national grids); elsewhere, and for degrees, the area is the ellipsoid's, row by
+    A projected CRS is taken by its own unit where its areas are true to 1 % all over the raster
+    (UTM, national grids); elsewhere, and for degrees, the area is the ellipsoid's, row by
     row, by the closed form for zones of latitude: along a row of a rotated grid, the row's mean.
 
     Args:
@@ -114,7 +151,7 @@ def pixel_areas(
     if not crs.is_projected:
         return areas
     grid_m2 = abs(transform.determinant) * crs.linear_units_factor[1] ** 2
-    if abs(grid_m2 - areas.middle_m2) > _TRUE_WITHIN * grid_m2 and areas.middle_m2 > 0:
+    if areas.middle_m2 > 0 and not areas.is_within(grid_m2, _TRUE_WITHIN):
         return areas
     return PixelAreas(transform, crs, height=height, width=width, grid_m2=grid_m2)
 
@@ -124,7 +161,7 @@ def _eastwards(degrees: Any) -> NDArray[np.float64]:
     return np.asarray(np.radians((degrees + 180) % 360 - 180))
 
 
-def _zone_area_m2(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+def _zone_area_m2(latitude: Any) -> NDArray[np.float64]:
     """Area from the equator to a latitude, for one radian of longitude.
 
     Source: Snyder, "Map projections: a working manual", 1987, equation 3-12, times b² / (2 (1 -

@@ -7,6 +7,7 @@ import pytest
 from affine import Affine
 from pyproj import Geod, Transformer
 
+from mmrs.geo.georeference import to_coordinates
 from mmrs.geo.pixel_area import pixel_areas
 
 ROTATED = Affine.translation(15, 48) @ Affine.rotation(30) @ Affine.scale(1e-4, -1e-4)
@@ -80,6 +81,39 @@ def test_rows_that_reach_beyond_the_earth_have_no_area() -> None:
     areas = pixel_areas(Affine(1e5, 0, 4e6, 0, -1e5, 9e6), seen_from_far, height=180, width=12)
     assert areas.of_rows(0, 5).tolist() == [0] * 5
     assert areas.of_rows(80, 20).min() > 1.2e10
+
+
+@pytest.mark.parametrize("shift", [0, 7000], ids=["at a corner", "inside a pixel"])
+def test_the_pole_may_lie_in_the_map(shift: int) -> None:
+    transform = Affine(50_000, 0, -1.5e6 + shift, 0, -50_000, 1.5e6 + shift)
+    areas = pixel_areas(transform, 3031, height=60, width=60)
+    to_lonlat = Transformer.from_crs(3031, 4326, always_xy=True)
+    cols, rows = np.meshgrid(np.arange(61), np.arange(61))
+    lon, lat = to_lonlat.transform(*to_coordinates(transform, cols, rows))
+    expected = np.zeros(60)
+    for row in range(60):
+        for col in range(60):
+            corners = [row, row, row + 1, row + 1], [col, col + 1, col + 1, col]
+            area = Geod(ellps="WGS84").polygon_area_perimeter(lon[corners], lat[corners])[0]
+            expected[row] += abs(area) / 60
+    np.testing.assert_allclose(areas.of_rows(0, 60), expected, rtol=2e-4)
+
+
+def test_pixels_whose_centres_are_poles_are_half_on_the_earth() -> None:
+    areas = pixel_areas(Affine(2, 0, -1, 0, -2, 91), 4326, height=91, width=180)
+    rows = areas.of_rows(0, 91)
+    assert rows.sum() * 180 == pytest.approx(5.10065621724e14, rel=1e-10)
+    assert 0 < rows[0] < rows[1] / 3
+
+
+def test_a_grid_is_taken_only_where_it_is_true_all_over_the_map() -> None:
+    # true at 71 degrees south, in the middle of the map, and off by percents at either end
+    transform = Affine(10_000, 0, -2e5, 0, -10_000, 3.1e6)
+    areas = pixel_areas(transform, 3031, height=200, width=40)
+    assert abs(areas.middle_m2 / 1e8 - 1) < 0.01
+    assert areas.method.startswith("on the WGS 84 ellipsoid")
+    expected = geodesic_area(transform, 3031, 0, 40)
+    assert areas.of_rows(0, 1)[0] == pytest.approx(expected, rel=1e-4) != 1e8
 
 
 def test_a_grid_squeezed_to_a_line_is_refused() -> None:
