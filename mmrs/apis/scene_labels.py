@@ -118,8 +118,9 @@ class SceneLabels:
             pixels, valid, _ = self._raster.read_with_valid(window)
         ids = self._decode(pixels, valid, window) if self._codec else self._mapped(pixels[..., 0])
         counted = valid & (ids != self.rule.ignore_index)
-        ids = np.where(counted, ids, -1)
-        wrong = find_invalid_label(ids, num_classes=self.num_classes, ignore_index=-1)
+        # what does not count becomes a class here: no id beside the classes is allowed, -1 neither
+        ids = np.where(counted, ids, 0)
+        wrong = find_invalid_label(ids, num_classes=self.num_classes, ignore_index=0)
         if wrong is not None:
             row, col = wrong[1:]
             raise self._explain(int(pixels[row, col, 0]), window.row + row, window.col + col)

@@ -321,3 +321,18 @@ def test_the_tool_takes_labels_below_0(tmp_path, scene, capsys):
     expected = capsys.readouterr().out
     assert run_tool("evaluate_scene", path, below, "--label-map=-1=255") == 0
     assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("int16", -1), ("uint64", 2**64 - 1)])
+def test_an_id_below_the_classes_is_told(tmp_path, dtype, value):
+    prediction, label = make_ids()
+    label = label.astype(dtype)
+    label[3, 4] = value
+    pair = write_map(tmp_path / "m.tif", prediction), write_label(tmp_path / "l.tif", label)
+    with pytest.raises(LabelError, match=rf"value {value} at \(row 3, col 4\)"):
+        evaluate_scenes([pair])
+    if dtype == "uint64":
+        return  # rasterio declares no such number
+    # where it is declared, it does not count
+    write_label(tmp_path / "l.tif", label, nodata=value)
+    assert evaluate_scenes([pair]).ignored == (label == 255).sum() + 1
