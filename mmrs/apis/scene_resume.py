@@ -18,6 +18,7 @@ from mmrs.apis.scene_writer import needed_from, open_spool, way_back
 from mmrs.apis.window_protocol import WindowModel
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.leftovers import remove_leftovers
+from mmrs.geo.locked_file import is_held
 from mmrs.geo.publish import count_labels
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import ResampledRaster
@@ -55,8 +56,12 @@ def run_scenes(
 
 
 def clean_up(scenes: Iterable[Scene], settings: Settings) -> None:
-    """Remove the temporary files that killed runs left of these scenes' files."""
+    """Remove the temporary files that killed runs left of these scenes' files.
+
+    Scenes that another process has, maybe on another machine, are left alone.
+    """
     outs = [scene.out for scene in scenes if isinstance(scene.out, Path)]
+    outs = [out for out in outs if not is_held(spool_path(out))]
     remove_leftovers(path for out in outs for path in (out, *settings.outputs.paths(out).values()))
 
 

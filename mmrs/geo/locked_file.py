@@ -46,6 +46,24 @@ def open_locked(path: Path, target: Path) -> int:
         os.close(file)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process has a file open by `open_locked`; False where there are no locks."""
+    try:
+        # to write: over NFS a lock is refused to who may only read
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
 def read_at(file: int, begin: int, length: int) -> bytes:
     """So many bytes of an open file from ``begin`` on; fewer where it ends."""
     parts = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections import defaultdict
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from mmrs.geo.locked_file import is_held
 from mmrs.geo.row_spool import spool_path
 
 _STRIP = re.compile(r"\.(?P<name>.+)\.rows\d+-\d+(?P<suffix>\.[^.]+)\.mmrs-rows", re.DOTALL)
@@ -37,7 +37,7 @@ def remove_strips(targets: Iterable[str | Path]) -> list[Path]:
                 found = _STRIP.fullmatch(entry.name)
                 if found is None or found["name"] + found["suffix"] not in wanted:
                     continue
-                if not _is_held(entry.path):
+                if not is_held(Path(entry.path)):
                     Path(entry.path).unlink(missing_ok=True)
                     removed.append(Path(entry.path))
     return removed
@@ -46,17 +46,3 @@ def remove_strips(targets: Iterable[str | Path]) -> list[Path]:
 def remove_strip(target: str | Path, rows: range) -> None:
     """Remove one strip, where it is there."""
     spool_path(strip_target(target, rows)).unlink(missing_ok=True)
-
-
-def _is_held(path: str) -> bool:
-    with suppress(FileNotFoundError):
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False  # a file system without locks
-        finally:
-            os.close(file)
-    return False

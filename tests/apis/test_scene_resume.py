@@ -15,6 +15,7 @@ from mmrs.apis.predict import predict_scenes
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.array_raster import ArrayRaster
+from mmrs.geo.locked_file import open_locked
 from mmrs.geo.row_spool import spool_path
 from tests.apis.predict_server import SharpModel
 from tests.fake_data import make_geotiff
@@ -178,3 +179,18 @@ def test_an_array_at_another_place_is_another_scene(tmp_path: Path):
         assert (model.calls > 0) == expected
         with rasterio.open(out) as dataset:
             assert dataset.transform.c == east
+
+
+def test_temporary_files_of_who_holds_a_scene_stay(pairs: list):
+    """Of a process on another machine: its number says nothing here, its lock does."""
+    out = pairs[0][1]
+    out.parent.mkdir()
+    left = out.with_name(f".{out.stem}.4194305-0a1b2c3d.part.tif")
+    left.touch()
+    held = open_locked(spool_path(out), out)
+    with pytest.raises(OutputError, match="another process is writing it"):
+        calls(pairs, resume=False)
+    assert left.exists()
+    os.close(held)
+    calls(pairs, resume=False)
+    assert not left.exists()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from mmrs.errors import OutputError
-from mmrs.geo.locked_file import open_locked, read_at
+from mmrs.geo.locked_file import is_held, open_locked, read_at
 
 
 def test_a_file_is_one_writers_until_it_is_closed(tmp_path: Path) -> None:
@@ -22,8 +24,6 @@ def test_the_lock_is_on_the_file_that_bears_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the one that held it deletes it between our opening and our locking
-    import fcntl
-
     path, lock = tmp_path / "lock", fcntl.flock
 
     def delete_and_lock(file: int, how: int) -> None:
@@ -58,3 +58,23 @@ def test_bytes_are_read_from_anywhere(tmp_path: Path) -> None:
     file = os.open(tmp_path / "a", os.O_RDONLY)
     assert [read_at(file, 3, 4), read_at(file, 8, 9), read_at(file, 99, 1)] == [b"3456", b"89", b""]
     os.close(file)
+
+
+def test_whoever_holds_a_file_is_seen_over_nfs_too(tmp_path: Path, monkeypatch) -> None:
+    lock = fcntl.flock
+
+    def as_over_nfs(file: int, how: int) -> None:
+        # flock becomes a lock of bytes there, which takes a file that may be written
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(file, how)
+
+    monkeypatch.setattr("fcntl.flock", as_over_nfs)
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    file = open_locked(path, tmp_path / "map.tif")
+    assert is_held(path)
+    os.close(file)
+    assert not is_held(path)
+    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError("no locks")))
+    assert not is_held(path)
