@@ -8,10 +8,11 @@ when all of a scene are there, they are sent to the process of the first strip, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from mmrs.apis.scene_stream import Scene
 from mmrs.apis.scene_writer import SceneWriter
 from mmrs.apis.strip_writer import StripWriter, open_strip, resume_strip
 from mmrs.apis.window_protocol import WindowModel
-from mmrs.errors import DataError, OutputError
+from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.row_parcels import pack_rows, unpack_rows
 from mmrs.geo.spool_strips import remove_strip, remove_strips
 
@@ -75,12 +76,14 @@ def _find_finished(
 ) -> dict[int, NDArray[np.int64]]:
     """Scenes whose files are there, as the first process sees them."""
     clean_up(scenes, settings)
-    group.put(f"clean {group.rank}", "")
+    told = _order(scenes, settings)
+    group.put(f"clean {group.rank}", json.dumps(told))
     if group.rank:
-        told = json.loads(group.get("finished"))
-        return {int(index): np.array(counts) for index, counts in told.items()}
+        known = json.loads(group.get("finished"))
+        return {int(index): np.array(counts) for index, counts in known.items()}
     for rank in range(group.size):
-        group.get(f"clean {rank}")  # nobody writes yet what another might take for left
+        # nobody writes yet what another might take for left
+        _check_same(told, json.loads(group.get(f"clean {rank}")), rank)
     found = {}
     for index, scene in enumerate(scenes if settings.resume else ()):
         group.check()
@@ -89,6 +92,38 @@ def _find_finished(
             found[index] = counts
     group.put("finished", json.dumps({index: counts.tolist() for index, counts in found.items()}))
     return found
+
+
+def _order(scenes: Sequence[Scene], settings: Settings) -> dict[str, Any]:
+    """What a process is about to do, in words that are the same on every machine."""
+    plans = [scene.plan for scene in scenes]
+    images = [s.image if isinstance(s.image, Path) else s.image.path for s in scenes]
+    options = replace(settings, model={})
+    # networks of other machines may be other builds, on other devices
+    model = {k: v for k, v in settings.model.items() if k not in ("device", "torch", "runtime")}
+    told = {
+        "number of scenes": len(scenes),
+        "names of scenes": _checksum([image.name for image in images]),
+        "sizes of scenes": _checksum([(plan.height, plan.width) for plan in plans]),
+        "windows": _checksum([(p.row_starts[:2], p.col_starts[:2], p[0][2:]) for p in plans]),
+        "model": _checksum(sorted(model.items())),
+        "options": _checksum(asdict(options)),
+    }
+    return dict(json.loads(json.dumps(told)))
+
+
+def _checksum(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
+
+
+def _check_same(own: dict[str, Any], other: dict[str, Any], rank: int) -> None:
+    for name, value in own.items():
+        if other.get(name) != value:
+            shown = f": {other.get(name)} and {value}" if isinstance(value, int) else ""
+            raise ConfigError(
+                f"process {rank} and process 0 have different {name}{shown}",
+                fix="start all processes with the same command, on the same files",
+            )
 
 
 class RankRun:
@@ -179,14 +214,15 @@ class RankRun:
         """Send a strip's rows to the process that writes the scene."""
         if self._group.get(f"wanted {strip.scene}") == "no":
             return
-        self._group.get(_key("turn of", strip))
         owner = self._strips[strip.scene][0].rank
+        # opened first: to read through all that was kept may take longer than a message may
         with open_strip(self._scenes[strip.scene], strip, self._model, self._going_on) as spool:
             if spool.rows != len(strip.rows):
                 raise OutputError(
                     f"{len(strip.rows) - spool.rows} rows that were kept are lost",
                     where=self._out(strip.scene), fix="run again with --resume",
                 )  # fmt: skip
+            self._group.get(_key("turn of", strip))
             first = 0
             for arrays in spool.read_codes():
                 self._group.send(pack_rows(first, arrays), owner)

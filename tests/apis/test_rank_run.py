@@ -9,18 +9,21 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mmrs.apis.scene_ranks
 from mmrs.apis.predict import predict_scenes
 from mmrs.apis.rank_group import RankError
 from mmrs.apis.scene_ranks import run_on_ranks
 from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.errors import MmrsError
 from tests.apis.predict_server import SharpModel
 from tests.fake_data import make_geotiff
 
@@ -101,15 +104,19 @@ def run_together(size: int, pairs: list, fails: dict[int, int], **how) -> list[l
                 outputs=OUTPUTS,
                 **how,
             )
-        except (RuntimeError, RankError) as error:
-            shared.error = error
+        except (RuntimeError, MmrsError) as error:
+            shared.error = shared.error or error
 
+    run_threads(one, size)
+    return results
+
+
+def run_threads(one: Callable[[int], None], size: int) -> None:
     threads = [threading.Thread(target=one, args=[rank]) for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return results
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -149,3 +156,73 @@ def test_any_processes_interrupted_anywhere_make_the_maps_of_one(
     assert [each.pixels for each in results[0]] == [each.pixels for each in expected]
     assert results[1:] == [[]] * (last - 1)
     assert contents(folder / "maps") == contents(folder / "whole")
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"pairs": 1}, "process 1 and process 0 have different number of scenes: 1 and 2"),
+        ({"pairs": -1}, "process 1 and process 0 have different names of scenes"),
+        ({"window": 8}, "process 1 and process 0 have different windows"),
+        ({"blend": "flat"}, "process 1 and process 0 have different options"),
+        ({"model": "other"}, "process 1 and process 0 have different model"),
+        ({"model": "sharp", "device": "cuda"}, None),
+    ],
+)
+def test_processes_that_would_do_different_things_are_refused(
+    tmp_path: Path, own: dict, told: str | None
+) -> None:
+    pairs = [(tmp_path / f"{i}.tif", tmp_path / "maps" / f"{i}.tif") for i in range(2)]
+    for index, (image, _) in enumerate(pairs):
+        make_geotiff(image, size_px=(20, 9), seed=index)
+    shared = Shared()
+
+    def one(rank: int) -> None:
+        how = {"window": 7, "blend": "cosine", **(own if rank else {})}
+        model, which = SharpModel(), how.pop("pairs", None)
+        model.identity = {"model": how.pop("model", "sharp"), "device": how.pop("device", "cpu")}
+        group = FakeGroup(shared, rank, 2)
+        try:
+            mine = {1: pairs[:1], -1: pairs[::-1]}.get(which, pairs)
+            predict_scenes(mine, model, run=partial(run_on_ranks, group), **how)
+        except MmrsError as error:
+            shared.error = shared.error or error
+
+    run_threads(one, 2)
+    assert (told is None) == (shared.error is None)
+    assert told is None or str(shared.error).startswith(told)
+    assert (tmp_path / "maps").exists() == (told is None)
+
+
+def test_a_strip_that_takes_long_to_read_is_sent_all_the_same(tmp_path: Path, monkeypatch) -> None:
+    """A message comes within a minute of the other side's readiness, or both sides are lost."""
+    make_geotiff(tmp_path / "a.tif", size_px=(40, 9))
+    asked: list[float] = []
+    opened: list[float] = []
+    real = mmrs.apis.scene_ranks.open_strip
+
+    def slow(scene, strip, model, settings):
+        spool = real(scene, strip, model, settings)
+        if strip.rows.start:
+            time.sleep(0.3)
+            opened.append(time.monotonic())
+        return spool
+
+    class Told(FakeGroup):
+        def get(self, key: str) -> str:
+            if key.startswith("turn of"):
+                asked.append(time.monotonic())
+            return super().get(key)
+
+    monkeypatch.setattr("mmrs.apis.scene_ranks.open_strip", slow)
+    shared = Shared()
+
+    def one(rank: int) -> None:
+        run = partial(run_on_ranks, Told(shared, rank, 2))
+        predict_scenes(
+            [(tmp_path / "a.tif", tmp_path / "map.tif")], SharpModel(), window=7, run=run
+        )
+
+    run_threads(one, 2)
+    assert len(asked) == len(opened) == 1 and opened[0] <= asked[0]
+    assert (tmp_path / "map.tif").exists()
