@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmrs.apis.overlay import write_overlay
 from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.apis.scene_stream import Scene
 from mmrs.apis.window_protocol import WindowModel
-from mmrs.errors import OutputError
+from mmrs.errors import DataError, OutputError
 from mmrs.geo.area_table import AreaTable
 from mmrs.geo.atomic import atomic_path
 from mmrs.geo.georeference import Georeference
@@ -25,6 +26,7 @@ from mmrs.geo.raster_output import RasterOptions, check_suffix
 from mmrs.geo.row_spool import RowSpool
 from mmrs.geo.scene_rows import SceneRows
 from mmrs.geo.vectors import vector_output
+from mmrs.geo.vrt import safe_vrt, sources_of
 
 
 def publish_scene(
@@ -130,21 +132,51 @@ def check_outputs(
     Raises:
         OutputError: A name is no file's that could be written, or it is another file's of the run.
     """
-    taken = {
-        image.resolve(): f"is the image {image}" for image, _ in pairs if isinstance(image, Path)
-    }
-    for image, out in pairs:
+    images = [image.path if isinstance(image, Raster) else image for image, _ in pairs]
+    taken = {key: f"is the image {image}" for image in images for key in _keys(image)}
+    mosaics = [image for image in images if image.suffix.lower() == ".vrt"]
+    sources_in = cache(_sources)
+    for image, (_, out) in zip(images, pairs, strict=True):
         if isinstance(out, MemoryRows):
             continue
-        name = image.path if isinstance(image, Raster) else image
         check_suffix(out, "a class map")
         for path in (out, *outputs.paths(out).values()):
             if path.is_dir():
                 raise OutputError("is a folder", where=path, fix="name a file to write")
-            if path.resolve() in taken:
+            told = next((taken[key] for key in _keys(path) if key in taken), None)
+            told = told or _source_of(path, mosaics, sources_in)
+            if told is not None:
                 raise OutputError(
-                    f"would overwrite another file of this run: it {taken[path.resolve()]}",
+                    f"would overwrite another file of this run: it {told}",
                     where=path,
                     fix="give each output a name of its own",
                 )
-            taken[path.resolve()] = f"is an output of {name}"
+            taken.update({key: f"is an output of {image}" for key in _keys(path)})
+
+
+def _keys(path: Path) -> list[Path | tuple[int, int]]:
+    """What is equal of two names of one file: also where only their case differs, to some disks."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return [path.resolve()]
+    return [path.resolve(), (stat.st_dev, stat.st_ino)]
+
+
+def _source_of(
+    path: Path, mosaics: Sequence[Path], sources_in: Callable[[Path], set[Path]]
+) -> str | None:
+    """Which of the VRTs among the images reads a file."""
+    real = path.resolve()
+    for image in mosaics if path.is_file() else ():
+        # its sources lie in its folder; to look at all of them takes a while
+        if image.resolve().parent in real.parents and real in sources_in(image):
+            return f"is a part of the image {image}"
+    return None
+
+
+def _sources(mosaic: Path) -> set[Path]:
+    try:
+        return {file.resolve() for file in sources_of(safe_vrt(mosaic))}
+    except (DataError, OSError):
+        return set()  # told where it is opened

@@ -202,6 +202,19 @@ def test_names_of_files_are_looked_at_before_anything_is_predicted(tmp_path: Pat
     (tmp_path / "folder.tif").mkdir()
     picture = tmp_path / "a.png"
     cv2.imwrite(str(picture), pixels)
+    # as a disk shows a file that does not tell A from a
+    (tmp_path / "A.tif").hardlink_to(image)
+    mosaic = tmp_path / "mosaic.vrt"
+    mosaic.write_text(
+        '<VRTDataset rasterXSize="8" rasterYSize="8">'
+        + "".join(
+            f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename '
+            f'relativeToVRT="1">b.tif</SourceFilename><SourceBand>{band}</SourceBand>'
+            "</SimpleSource></VRTRasterBand>"
+            for band in (1, 2, 3)
+        )
+        + "</VRTDataset>"
+    )
     cases = [
         ([(image, tmp_path / "map.png")], {}, r"map\.png: a class map is a GeoTIFF"),
         ([(image, tmp_path / "folder.tif")], {}, r"folder\.tif: is a folder"),
@@ -210,6 +223,8 @@ def test_names_of_files_are_looked_at_before_anything_is_predicted(tmp_path: Pat
         ([(picture, tmp_path / "a_map.tif"), (image, tmp_path / "a_map_confidence.tif")],
          {"confidence": True}, "a_map_confidence.tif: would overwrite"),
         ([(picture, tmp_path / "a.tiff")], {"overlay": True}, r"a\.png: .*it is the image"),
+        ([(image, tmp_path / "A.tif")], {}, r"A\.tif: .*it is the image .*a\.tif"),
+        ([(mosaic, other)], {}, r"b\.tif: .*it is a part of the image .*mosaic\.vrt"),
     ]  # fmt: skip
     model = ColourModel()
     for pairs, chosen, message in cases:
@@ -217,7 +232,7 @@ def test_names_of_files_are_looked_at_before_anything_is_predicted(tmp_path: Pat
             predict_scenes(pairs, model, outputs=SceneOutputs(**chosen))
     assert not model.shapes
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "a.png", "a.tif", "b.tif", "folder.tif",
+        "A.tif", "a.png", "a.tif", "b.tif", "folder.tif", "mosaic.vrt",
     ]  # fmt: skip
 
 
