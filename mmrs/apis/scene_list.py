@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from mmrs.apis.own_maps import is_own_output
 from mmrs.errors import DataError, OutputError
 from mmrs.geo.raster_output import SUFFIXES as MAP_SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 SCENE_SUFFIXES = (
     *(".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".webp"),
@@ -87,7 +90,7 @@ def _map_path(relative: Path, folder: Path) -> Path:
 def _from_tree(root: Path, out: Path) -> list[Path]:
     found: list[Path] = []
     visited = set()
-    for here, folders, names in os.walk(root, followlinks=True):
+    for here, folders, names in os.walk(root, followlinks=True, onerror=_warn_of_folder):
         place = os.path.realpath(here)
         if place in visited:  # a link back up, or a second way to a folder
             folders[:] = []
@@ -97,6 +100,13 @@ def _from_tree(root: Path, out: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(here, name) for name in sorted(names) if not name.startswith(".")]
     return _scenes_among(found, root, out, where=root)
+
+
+def _warn_of_folder(error: OSError) -> None:
+    # else its scenes would be missing from the maps without a word
+    logger.warning(
+        "warning: %s: passed over, the folder cannot be read (%s)", error.filename, error.strerror
+    )
 
 
 def _from_pattern(pattern: str, out: Path) -> tuple[Path, list[Path]]:
@@ -113,7 +123,8 @@ def _from_list(path: Path) -> tuple[Path, list[Path]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read as a list ({error})", where=path) from error
-    images = []
+    images: list[Path] = []
+    lines_of: dict[Path, int] = {}
     for number, line in enumerate(lines, start=1):
         name = line.strip()
         if not name or name.startswith("#"):
@@ -122,6 +133,13 @@ def _from_list(path: Path) -> tuple[Path, list[Path]]:
         if not image.is_file():
             raise DataError(
                 f"line {number}: there is no file {name}", where=path, fix="check the path"
+            )
+        first = lines_of.setdefault(_absolute(image), number)
+        if first != number:
+            raise DataError(
+                f"line {number}: {name} is named in line {first} already",
+                where=path,
+                fix="take one of them out",
             )
         images.append(image)
     if not images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,9 @@ def test_a_list_is_relative_to_itself(tmp_path: Path):
     chosen.write_text("b/x.tif\nb/gone.tif\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"list\.txt: line 2: there is no file b/gone\.tif"):
         expand_scenes(str(chosen), str(out))
+    chosen.write_text("b/x.tif\n\n./b/x.tif\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 3: \./b/x\.tif is named in line 1 already"):
+        expand_scenes(str(chosen), str(out))
     chosen.write_text("# nothing\n", encoding="utf-8")
     with pytest.raises(DataError, match="names no scene"):
         expand_scenes(str(chosen), str(out))
@@ -150,3 +154,19 @@ def test_several_scenes_need_a_folder(tmp_path: Path, out: str):
     touch(tmp_path, "in/a.tif", "file")
     with pytest.raises(OutputError, match="several scenes need a folder"):
         expand_scenes(str(tmp_path / "in"), str(tmp_path / out))
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch, caplog):
+    touch(tmp_path, "in/a/x.tif", "in/b/y.tif")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("/a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    pairs = expand_scenes(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert [image.name for image, _ in pairs] == ["y.tif"]
+    (told,) = caplog.messages
+    assert told.endswith("in/a: passed over, the folder cannot be read (Permission denied)")
