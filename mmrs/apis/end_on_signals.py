@@ -44,7 +44,8 @@ def end_on_signals() -> Iterator[None]:
         timers[0].start()
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        print("terminated", file=sys.stderr)
+        # by hand: `print` fails where the signal came in the middle of another one
+        os.write(2, b"terminated\n")
         sys.exit(status)
 
     # a shell's background jobs ignore Ctrl-C, and go on doing so
