@@ -4,8 +4,9 @@
 by MoCo v2 on real pictures without labels (the scene set, and of the segmentation sets the training
 pictures alone), converts the checkpoint, asks nearest neighbours what its features tell of the
 scene set's classes, and fine-tunes with all labels and with a tenth, from these weights and from
-random ones: equal CPU seconds, the same seeds, pictures, batches and initial head.  Results are
-JSON files; what is finished is skipped, and an interrupted pre-training goes on.
+random ones: equal CPU seconds, the same seeds, pictures, batches and initial head.  Each seed has
+its own pre-training.  Results are JSON files; what is finished is skipped, and an interrupted
+pre-training goes on.
 ``benchmarks.real.report_pretrain`` makes the table.
 """
 
@@ -20,10 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DATASETS = ("googlemap_landcover", "cloud_shadow")
@@ -40,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--ratios", nargs="+", type=float, default=list(RATIOS), help="of labels")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--pretrain-budget", type=float, default=600.0, help="CPU seconds")
+    parser.add_argument("--pretrain-steps", type=int, default=3600)
     parser.add_argument("--budget", type=float, default=45.0, help="CPU seconds of a fine-tuning")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/real_pretrain"))
@@ -102,39 +100,40 @@ def once(path: Path, decides: Any, run: Callable[[], dict[str, Any]]) -> dict[st
     return result
 
 
-def pretrained_weights(args: argparse.Namespace) -> tuple[Path, str]:
+def pretrained_weights(args: argparse.Namespace, seed: int) -> tuple[Path, str]:
     """Pre-train, convert and look; the backbone's weights and the digest of their tensors."""
     from mmengine.config import Config
 
     from benchmarks.real.models import config_of
-    from benchmarks.real.pretrain_data import read_pixels, unlabelled_paths
+    from benchmarks.real.pretrain_data import unlabelled_paths, unlabelled_windows
     from benchmarks.real.pretrain_moco import MoCoSettings, compare_discrimination, pretrain
     from mmrs.apis.convert_weights import convert_weights
 
-    settings = MoCoSettings(budget_s=args.pretrain_budget)
-    paths = unlabelled_paths(args.data)
-    names = [str(path.relative_to(args.data)) for path, _ in paths]
-    checkpoint, weights = (args.work_dir / f"moco{end}" for end in (".pth", ".safetensors"))
-    result = args.out / "pretrain" / "moco.json"
+    settings = MoCoSettings(num_steps=args.pretrain_steps, seed=seed)
+    names = [str(path.relative_to(args.data)) for path, _ in unlabelled_paths(args.data)]
+    checkpoint, weights = (
+        args.work_dir / f"moco-seed{seed}{end}" for end in (".pth", ".safetensors")
+    )
+    result = args.out / "pretrain" / f"moco-seed{seed}.json"
     if not checkpoint.is_file():
         result.unlink(missing_ok=True)  # weights are not committed, results are
     counts = Counter(name.partition("/")[0] for name in names)
 
-    def pixels() -> list[np.ndarray]:
-        return [read_pixels(*one) for one in paths]
+    def spend() -> dict[str, Any]:
+        return pretrain(settings, unlabelled_windows(args.data), checkpoint)
 
     once(
         result,
         {"settings": asdict(settings), "names": names},
-        lambda: {"pictures": dict(counts), **pretrain(settings, pixels(), checkpoint)},
+        lambda: {"pictures": dict(counts), **spend()},
     )
     backbone = Config({"model": {"backbone": config_of("hiresnet", 2)["backbone"]}})
     facts = convert_weights(checkpoint, weights, backbone_config=backbone).facts
     sha256 = str(facts["tensors_sha256"])
     once(
-        args.out / "pretrain" / "discrimination.json",
+        args.out / "pretrain" / f"discrimination-seed{seed}.json",
         {"weights": sha256, "settings": asdict(settings)},
-        lambda: compare_discrimination(settings, pixels(), checkpoint),
+        lambda: compare_discrimination(settings, unlabelled_windows(args.data), checkpoint),
     )
     return weights, sha256
 
@@ -175,22 +174,23 @@ def main() -> int:
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    weights, sha256 = pretrained_weights(args)
-    found = once(
-        args.out / "pretrain" / "knn.json",
-        {"weights": sha256, "seeds": args.seeds},
-        lambda: measure(load_scenes(args.data), weights, args.seeds),
-    )
-    for name, row in found["rows"].items():
-        print(f"{name}: {row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})", flush=True)
+    starts = {seed: pretrained_weights(args, seed) for seed in args.seeds}
+    for seed, (weights, sha256) in starts.items():
+        found = once(
+            args.out / "pretrain" / f"knn-seed{seed}.json",
+            {"weights": sha256, "seed": seed},
+            lambda s=seed, w=weights: measure(load_scenes(args.data), w, s),
+        )
+        for name, row in found["rows"].items():
+            told = f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+            print(f"seed {seed}, {name}: {told}", flush=True)
     for path, settings, arm, ratio in plan(args):
-        start = weights if arm == "moco" else None
+        weights, sha256 = starts[settings["seed"]] if arm == "moco" else (None, None)
         names = few_names(settings["dataset"], ratio, settings["seed"])
-        decides = [settings, names, sha256 if arm == "moco" else None]
         run = once(
             path,
-            decides,
-            lambda s=settings, r=ratio, w=start: fine_tune(args.data, s, r, w),
+            [settings, names, sha256],
+            lambda s=settings, r=ratio, w=weights: fine_tune(args.data, s, r, w),
         )
         print(f"{path.parent.parent.name} {path.stem}: mIoU {run['miou']:.4f}", flush=True)
     return 0

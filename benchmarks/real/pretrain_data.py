@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from mmrs.errors import DataError
 
 SCENES = "rsscn7_unlabelled"
 SCENE_SIZE_PX = 256
+WINDOW_PX = 128
 # flipped copies of other pictures: as images of their own they would be false negatives
 _COPIES = "data_aug_rgba/"
 
@@ -92,6 +94,28 @@ def read_pixels(path: Path, size_px: int) -> np.ndarray:
     return np.asarray(image)
 
 
+def cells(pixels: np.ndarray, size_px: int = WINDOW_PX) -> list[np.ndarray]:
+    """Windows of about ``size_px`` that cover a picture (H, W, C) and share no pixel."""
+    rows, columns = (
+        np.linspace(0, side, max(1, round(side / size_px)) + 1).astype(int)
+        for side in pixels.shape[:2]
+    )
+    return [
+        pixels[top:bottom, left:right]
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(columns)
+    ]
+
+
+def unlabelled_windows(root: Path) -> list[np.ndarray]:
+    """The images of pre-training: the windows of all pictures, (H, W, 3) uint8 each.
+
+    Windows and not pictures, as `mmrs.UnlabelledRasterDataset` reads them: two views of one share
+    ground, and a view of 64 px has nearly the scale that fine-tuning has.
+    """
+    return [cell for one in unlabelled_paths(root) for cell in cells(read_pixels(*one))]
+
+
 def load_scenes(root: Path) -> Scenes:
     """Read the scene set."""
     paths = scene_paths(root)
@@ -120,11 +144,7 @@ def few_names(dataset: str, ratio: float, seed: int) -> tuple[str, ...]:
 
 
 def view_transforms(crop_px: int) -> list[dict[str, Any]]:
-    """Those of configs/pretrain/hiresnet_tiny_mocov2_rasters.py, for whole pictures.
-
-    A view is a tenth to six tenths of a picture of 256 px: about 80 to 200 px, so that most views
-    have nearly the scale that fine-tuning has.
-    """
+    """Those of configs/pretrain/hiresnet_tiny_mocov2_rasters.py."""
     colour: dict[str, Any] = {
         "type": "mmrs.PhotometricDistortion",
         "rgb_bands": (0, 1, 2),
@@ -136,7 +156,7 @@ def view_transforms(crop_px: int) -> list[dict[str, Any]]:
         {
             "type": "mmpretrain.RandomResizedCrop",
             "scale": crop_px,
-            "crop_ratio_range": (0.1, 0.6),
+            "crop_ratio_range": (0.2, 1.0),
         },
         {"type": "mmseg.RandomFlip", "prob": 0.5, "direction": "horizontal"},
         {"type": "mmrs.RandomRotate90"},

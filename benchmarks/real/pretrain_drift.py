@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.real.pretrain import RESULTS, once
-from benchmarks.real.pretrain_data import ViewSampler, read_pixels, unlabelled_paths
+from benchmarks.real.pretrain_data import ViewSampler, unlabelled_windows
 from benchmarks.real.pretrain_moco import MoCoSettings, build_moco
 from mmrs.ops.info_nce import contrast_logits, discrimination_accuracy, own_keys
 
@@ -94,11 +94,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--key-momentum", type=float, default=MoCoSettings.key_momentum)
-    parser.add_argument("--checkpoint", type=Path, default=Path("work_dirs/real_pretrain/moco.pth"))
+    parser.add_argument(
+        "--checkpoint", type=Path, default=Path("work_dirs/real_pretrain/moco-seed0.pth")
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     settings = replace(MoCoSettings(), key_momentum=args.key_momentum)
-    pixels = [read_pixels(*one) for one in unlabelled_paths(args.data)]
+    pixels = unlabelled_windows(args.data)
     found = once(
         args.out / "pretrain" / f"drift-m{args.key_momentum:g}.json",
         asdict(settings),

@@ -1,4 +1,4 @@
-"""MoCo v2 of the small Hi-ResNet for a number of CPU seconds."""
+"""MoCo v2 of the small Hi-ResNet for a number of steps."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ class MoCoSettings:
     """What decides a pre-training run, besides the pictures and the code.
 
     Attributes:
-        budget_s: CPU seconds of training, augmentation included.
+        num_steps: Of the optimiser. Steps, not seconds: so the weights can be had again.
         seed: Of weights, order and views.
         crop_px: Side of a view.
-        batch_size: Pictures in a batch.
-        queue_len: Keys; fewer than pictures less a batch.
-        lr: Peak rate of AdamW; it rises over 5 % of the budget and falls as half a cosine.
+        batch_size: Windows in a batch.
+        queue_len: Keys; fewer than windows less a batch.
+        lr: Peak rate of AdamW; it rises over 5 % of the steps and falls as half a cosine.
         weight_decay: Of AdamW.
-        key_momentum: m of eq. 11. A short run: keys of 0.999 would be those of the first weights.
+        key_momentum: m of eq. 11.
         temperature: Of the contrast.
         feat_dim: Channels of a key.
         num_points: Points of the curve.
     """
 
-    budget_s: float = 600.0
+    num_steps: int = 3600
     seed: int = 0
-    crop_px: int = 96
-    batch_size: int = 32
-    queue_len: int = 384
+    crop_px: int = 64
+    batch_size: int = 64
+    queue_len: int = 1024
     lr: float = 1e-3
     weight_decay: float = 1e-4
-    key_momentum: float = 0.99
+    key_momentum: float = 0.999
     temperature: float = 0.2
     feat_dim: int = 64
-    num_points: int = 14
+    num_points: int = 12
 
 
 def build_moco(settings: MoCoSettings) -> nn.Module:
@@ -94,15 +94,15 @@ def spread(embeddings: torch.Tensor) -> float:
 def pretrain(
     settings: MoCoSettings, pixels: Sequence[np.ndarray], checkpoint: Path
 ) -> dict[str, Any]:
-    """Spend the budget and write a checkpoint; one that was interrupted goes on.
+    """Take the steps and write a checkpoint; a run that was interrupted goes on.
 
     Args:
         settings: Of the run.
-        pixels: (H, W, 3) uint8 pictures.
+        pixels: (H, W, 3) uint8, what counts as an image each.
         checkpoint: File to write, as MMEngine writes it: ``state_dict`` and ``meta``.
 
     Returns:
-        Curve of loss, top-1, top-5 and spread (means over each part of the budget), and times.
+        Curve of loss, top-1, top-5 and spread (means over each part of the steps), and times.
     """
     random.seed(settings.seed)
     np.random.seed(settings.seed)
@@ -121,14 +121,14 @@ def pretrain(
         _restore(partial, settings, model, optimizer, sampler, at)
     wall = time.monotonic() - at["wall"]
     parts: list[tuple[float, ...]] = []
-    while at["used"] < settings.budget_s:
+    while at["iterations"] < settings.num_steps:
         start = time.process_time()
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * rate_factor(at["used"] / settings.budget_s, 0.05)
+            group["lr"] = settings.lr * rate_factor(at["iterations"] / settings.num_steps, 0.05)
         parts.append(_step(model, optimizer, sampler))
         at["iterations"] += 1
         at["used"] += time.process_time() - start
-        if at["used"] >= settings.budget_s * (len(at["curve"]) + 1) / settings.num_points:
+        if at["iterations"] >= settings.num_steps * (len(at["curve"]) + 1) / settings.num_points:
             names = ("loss", "top1", "top5", "spread")
             means = np.mean(parts, axis=0).tolist()
             point = {"cpu_s": round(at["used"], 1), "iterations": at["iterations"]}
@@ -143,7 +143,7 @@ def pretrain(
     partial.unlink(missing_ok=True)
     return {
         "settings": asdict(settings),
-        "num_pictures": len(pixels),
+        "num_windows": len(pixels),
         "iterations": at["iterations"],
         "epochs": round(at["iterations"] * settings.batch_size / len(pixels), 2),
         "train_cpu_s": round(at["used"], 1),
@@ -156,7 +156,7 @@ def pretrain(
 def discrimination(
     model: nn.Module, settings: MoCoSettings, pixels: Sequence[np.ndarray]
 ) -> dict[str, float]:
-    """How often a view is nearest to the other view of its picture, among all pictures, in %.
+    """How often a view is nearest to the other view of its window, among all windows, in %.
 
     Of the query encoder alone, as it would be used, on new views: what training reports is
     flattered by keys of the queue that are older than the positive one, and look it.

@@ -22,7 +22,6 @@ KNN_LABELS = {
     "random": "random weights",
     "moco_calibrated": "pre-trained, BatchNorm's statistics from these pictures",
     "random_calibrated": "random weights, BatchNorm's statistics from these pictures",
-    "histograms": "colour histograms, 8 x 8 x 8 bins",
 }
 
 
@@ -87,30 +86,37 @@ def fine_tuning_table(results: Path, dataset: str) -> str:
     )
 
 
-def knn_table(found: dict[str, Any]) -> str:
-    """Accuracies with intervals, and each against the pre-trained encoder's, in pairs."""
-    rows = found["rows"]
+def knn_table(found: list[dict[str, Any]]) -> str:
+    """Accuracies with intervals, and each against the pre-trained encoder's, in pairs.
+
+    Args:
+        found: One result for each seed.
+    """
     head = ["features", "accuracy, % (95 % interval)", "only these right / only pre-trained, p"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for kind, label in KNN_LABELS.items():
-        for name in sorted(n for n in rows if n.partition("-seed")[0] == kind):
-            seed = name.partition("-seed")[2]
-            row = rows[name]
-            cells = [
-                f"{label}, seed {seed}" if seed else label,
-                f"{100 * row['accuracy']:.0f} ({100 * row['low']:.0f} to {100 * row['high']:.0f})",
-                "" if kind.startswith("moco") else discordant(row["right"], rows["moco"]["right"]),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
+        for seed, one in enumerate(found):
+            trained = kind.replace("random", "moco")
+            against = "" if kind == trained else discordant(one["rows"], kind, trained)
+            lines.append(f"| {label}, seed {seed} | {share(one['rows'][kind])} | {against} |")
+    against = ", ".join(discordant(one["rows"], "histograms", "moco") for one in found)
+    bins = "colour histograms, 8 x 8 x 8 bins"
+    lines.append(f"| {bins} | {share(found[0]['rows']['histograms'])} | {against} |")
     title = (
-        f"**Nearest neighbours**: leave-one-out, k = {found['k']}, {found['num_pictures']} "
-        f"pictures of {len(found['classes'])} classes.\n\n"
+        f"**Nearest neighbours**: leave-one-out, k = {found[0]['k']}, {found[0]['num_pictures']} "
+        f"pictures of {len(found[0]['classes'])} classes.\n\n"
     )
     return title + "\n".join(lines) + "\n"
 
 
-def discordant(ours: list[int], theirs: list[int]) -> str:
+def share(row: dict[str, Any]) -> str:
+    """An accuracy and its interval, in per cent."""
+    return f"{100 * row['accuracy']:.0f} ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
+
+
+def discordant(rows: dict[str, Any], one: str, other: str) -> str:
     """Pictures that only the one or only the other tells right, and McNemar's exact p."""
+    ours, theirs = rows[one]["right"], rows[other]["right"]
     only_ours = sum(a > b for a, b in zip(ours, theirs, strict=True))
     only_theirs = sum(a < b for a, b in zip(ours, theirs, strict=True))
     count = only_ours + only_theirs
@@ -118,36 +124,40 @@ def discordant(ours: list[int], theirs: list[int]) -> str:
     return f"{only_ours} / {only_theirs}, {p:.2f}"
 
 
-def moco_text(found: dict[str, Any]) -> str:
-    """What was pre-trained on, for how long, and its curve."""
-    settings, curve = found["settings"], found["curve"]
-    pictures = ", ".join(f"{count} of {name}" for name, count in found["pictures"].items())
-    head = ["CPU s", "iterations", "loss", "top-1, %", "top-5, %", "spread"]
+def moco_text(found: list[dict[str, Any]]) -> str:
+    """What was pre-trained on, for how long, and the curves' means over the seeds."""
+    first = found[0]
+    settings = first["settings"]
+    pictures = ", ".join(f"{count} of {name}" for name, count in first["pictures"].items())
+    head = ["steps", "loss", "top-1, %", "top-5, %", "spread"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for point in [*curve[:: max(1, len(curve) // 5)][:5], curve[-1]]:
-        cells = [f"{point['cpu_s']:.0f}", str(point["iterations"]), f"{point['loss']:.2f}"]
-        cells += [f"{point[name]:.1f}" for name in ("top1", "top5")]
-        lines.append("| " + " | ".join([*cells, f"{point['spread']:.2f}"]) + " |")
+    for points in zip(*(one["curve"] for one in found), strict=True):
+        mean = {name: np.mean([point[name] for point in points]) for name in points[0]}
+        cells = [str(points[0]["iterations"]), f"{mean['loss']:.2f}"]
+        cells += [f"{mean[name]:.1f}" for name in ("top1", "top5")]
+        lines.append("| " + " | ".join([*cells, f"{mean['spread']:.2f}"]) + " |")
+    spent = ", ".join(f"{one['train_cpu_s']:.0f}" for one in found)
     title = (
-        f"**Pre-training**: {found['num_pictures']} pictures ({pictures}), "
-        f"{found['train_cpu_s']:.0f} CPU s, {found['iterations']} steps of "
-        f"{settings['batch_size']} = {found['epochs']:.0f} epochs, views of "
-        f"{settings['crop_px']} px, queue of {settings['queue_len']}.\n\n"
+        f"**Pre-training**, {len(found)} seeds: {first['num_windows']} windows of "
+        f"{sum(first['pictures'].values())} pictures ({pictures}), {first['iterations']} steps of "
+        f"{settings['batch_size']} = {first['epochs']:.0f} epochs, {spent} CPU s, views of "
+        f"{settings['crop_px']} px, queue of {settings['queue_len']}, m = "
+        f"{settings['key_momentum']:g}.  Means over the seeds:\n\n"
     )
     return title + "\n".join(lines) + "\n"
 
 
-def discrimination_text(found: dict[str, Any]) -> str:
+def discrimination_text(found: list[dict[str, Any]]) -> str:
     """How well views are told apart after training, by the encoder alone."""
     parts = []
     for arm, label in (("moco", "after pre-training"), ("random", "with random weights")):
-        tops = found[arm]
-        parts.append(f"top-1 / top-5 {tops['top1']:.1f} / {tops['top5']:.1f} % {label}")
-    count = found["moco"]["num_views"]
-    chance = f"chance {100 / count:.1f} / {500 / count:.1f} %"
+        tops = [", ".join(f"{one[arm][name]:.1f}" for one in found) for name in ("top1", "top5")]
+        parts.append(f"{label} top-1 {tops[0]} %, top-5 {tops[1]} %")
+    count = found[0]["moco"]["num_views"]
+    chance = f"chance {100 / count:.2f} and {500 / count:.2f} %"
     return (
-        f"**Views told apart**, new ones, by the encoder alone, among {count} pictures: "
-        f"{', '.join(parts)}, {chance}.\n"
+        f"**Views told apart**, new ones, by the encoder alone, among {count} windows, each seed: "
+        f"{'; '.join(parts)}; {chance}.\n"
     )
 
 
@@ -165,13 +175,16 @@ def drift_text(found: dict[str, Any]) -> str:
 def report(results: Path = RESULTS, page: Path = PAGE) -> str:
     """Fill the page from whatever is finished; the text."""
     blocks = []
-    tables = {"moco": moco_text, "discrimination": discrimination_text, "knn": knn_table}
-    drifts = sorted(path.stem for path in (results / "pretrain").glob("drift-*.json"))
-    tables |= dict.fromkeys(drifts, drift_text)
-    for name, table in tables.items():
-        path = results / "pretrain" / f"{name}.json"
-        if path.is_file():
-            blocks.append(table(json.loads(path.read_text())))
+    for name, text in (
+        ("moco", moco_text),
+        ("discrimination", discrimination_text),
+        ("knn", knn_table),
+    ):
+        paths = sorted((results / "pretrain").glob(f"{name}-seed*.json"))
+        if paths:
+            blocks.append(text([json.loads(path.read_text()) for path in paths]))
+    for path in sorted((results / "pretrain").glob("drift-*.json")):
+        blocks.append(drift_text(json.loads(path.read_text())))
     blocks += [text for dataset in DATASETS if (text := fine_tuning_table(results, dataset))]
     text = "\n".join(blocks)
     if page.is_file() and text:

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Default ``avg_non_ignore``"),
     pytest.mark.filterwarnings("ignore:Fail to import ``MultiScaleDeformableAttention``"),
 ]
-TINY = MoCoSettings(budget_s=0.375, crop_px=32, batch_size=4, queue_len=4, feat_dim=8, num_points=2)
+TINY = MoCoSettings(num_steps=6, crop_px=32, batch_size=4, queue_len=4, feat_dim=8, num_points=2)
 
 
 def make_data(root: Path) -> Path:
@@ -83,6 +83,15 @@ def test_no_test_picture_is_pre_trained_on(tmp_path):
         unlabelled_paths(root)
 
 
+@pytest.mark.parametrize("shape", [(128, 128), (224, 224), (512, 500), (40, 70)])
+def test_windows_cover_a_picture_once(shape):
+    picture = np.arange(np.prod(shape)).reshape(*shape, 1)
+    found = pretrain_data.cells(picture)
+    assert sorted(np.concatenate([one.ravel() for one in found])) == list(range(picture.size))
+    assert all(max(one.shape) < 2 * pretrain_data.WINDOW_PX for one in found)
+    assert len(found) == {128: 1, 224: 4, 512: 16, 40: 1}[shape[0]]
+
+
 @pytest.mark.parametrize("dataset", ["googlemap_landcover", "cloud_shadow"])
 def test_a_tenth_of_the_labels_is_one_of_the_training_part(dataset):
     split = read_split(dataset)
@@ -121,7 +130,7 @@ def test_two_views_of_every_picture_once_an_epoch():
 
 
 def test_an_interrupted_pre_training_is_the_uninterrupted_one(tmp_path, monkeypatch):
-    ticks = itertools.count()  # every step takes a sixteenth of a second: six in all
+    ticks = itertools.count()  # every step takes a sixteenth of a second
     clock = SimpleNamespace(process_time=lambda: next(ticks) / 16, monotonic=lambda: 0.0)
     monkeypatch.setattr(pretrain_moco, "time", clock)
     pixels = list(np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8))
@@ -226,8 +235,9 @@ def test_the_interval_of_a_gain_by_hand():
     assert said(np.array([-2.0, -2.1, -2.2])).endswith("**loss**")
     assert said(np.array([9.0])) == "+9.0: one seed says nothing"
     # five coins, all heads: 2 / 32
-    assert discordant([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]) == "5 / 0, 0.06"
-    assert discordant([1, 0], [1, 0]) == "0 / 0, 1.00"
+    rows = {"a": {"right": [1, 1, 1, 1, 1, 0]}, "b": {"right": [0] * 6}}
+    assert discordant(rows, "a", "b") == "5 / 0, 0.06"
+    assert discordant(rows, "a", "a") == "0 / 0, 1.00"
 
 
 def test_the_page_has_what_was_measured_and_no_more(tmp_path):
