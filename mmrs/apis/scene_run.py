@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from mmrs.apis.read_ahead import ReadAhead
 from mmrs.apis.scene_settings import Settings
-from mmrs.apis.scene_stream import Batch, Event, Scene, Unreadable, stream_scenes
+from mmrs.apis.scene_stream import (
+    Batch,
+    Event,
+    Passed,
+    Scene,
+    Unreadable,
+    ValidRows,
+    stream_scenes,
+)
 from mmrs.apis.scene_writer import SceneWriter, open_predicted
 from mmrs.apis.window_protocol import WindowModel
 from mmrs.errors import DataError
@@ -76,6 +84,7 @@ class SceneRun:
         self._progress = progress
         self._make_writer = make_writer or (lambda scene: SceneWriter(scene, model, settings))
         self._open: dict[int, SceneWriter] = {}
+        self._early: dict[int, list[ValidRows]] = {}  # of scenes that have no writer yet
         self._next = 0  # the first scene that is not finished
         self._failed: dict[int, DataError] = {}
         self._publishing: dict[int, Future[NDArray[np.int64]]] = {}
@@ -117,8 +126,13 @@ class SceneRun:
             self._give_up(event)
         elif isinstance(event, Batch):
             self._compute(event, publisher)
+        elif isinstance(event, Passed):
+            self._finish_until(event.scene, publisher)
+        elif event.scene in self._open:
+            self._open[event.scene].job.add_valid(event)
         elif self._is_wanted(event.scene):
-            self._writer(event.scene).job.add_valid(event)
+            # a writer keeps files open, and scenes without data may follow each other for long
+            self._early.setdefault(event.scene, []).append(event)
 
     def _compute(self, batch: Batch, publisher: ThreadPoolExecutor) -> None:
         scores = self._scores(batch.pixels)
@@ -142,6 +156,8 @@ class SceneRun:
     def _writer(self, scene: int) -> SceneWriter:
         if scene not in self._open:
             self._open[scene] = self._make_writer(self._scenes[scene])
+            for event in self._early.pop(scene, ()):
+                self._open[scene].job.add_valid(event)
         return self._open[scene]
 
     def _finish_until(self, scene: int, publisher: ThreadPoolExecutor) -> None:
@@ -159,6 +175,10 @@ class SceneRun:
             del self._open[index]
             self._publishing[index] = publisher.submit(writer.publish)
             self._unpublished.append((self._publishing[index], writer))
+            self._wait_for_publishing()
+        self._wait_for_publishing()
+
+    def _wait_for_publishing(self) -> None:
         while self._unpublished and (
             self._unpublished[0][0].done() or len(self._unpublished) > PUBLISH_BEHIND
         ):
@@ -170,6 +190,7 @@ class SceneRun:
             raise event.error
         logger.warning("warning: skipped: %s", event.error)
         self._failed[event.scene] = event.error
+        self._early.pop(event.scene, None)
         writer = self._open.pop(event.scene, None)
         if writer is not None:
             writer.discard()

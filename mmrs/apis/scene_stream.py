@@ -107,7 +107,14 @@ class Unreadable:
     error: DataError
 
 
-Event = ValidRows | Batch | Unreadable
+@dataclass(frozen=True)
+class Passed:
+    """All windows of the scenes before one have been given."""
+
+    scene: int
+
+
+Event = ValidRows | Batch | Unreadable | Passed
 
 
 def stream_scenes(
@@ -129,7 +136,8 @@ def stream_scenes(
 
     Yields:
         The rows that were read, before the windows that end in them, and the batches; in place of
-        the rest of a scene that cannot be read, why.
+        the rest of a scene that cannot be read, why; and now and then how far this is, for of
+        scenes without data there are no batches.
     """
     reader: SceneReader | None = None
     failed: set[int] = set()
@@ -157,6 +165,7 @@ def stream_scenes(
                     yield from _batch(waiting)
                     waiting = []
             yield from _batch(waiting)
+            yield Passed(group[-1].scene)
     finally:
         if reader is not None:
             reader.close()

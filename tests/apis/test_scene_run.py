@@ -18,7 +18,9 @@ from rasterio.features import rasterize
 
 from mmrs.apis.augmented_model import AugmentedWindowModel
 from mmrs.apis.predict import predict_scene, predict_scenes
+from mmrs.apis.scene_run import PUBLISH_BEHIND
 from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.scene_writer import SceneWriter
 from mmrs.apis.tensor_scene_band import TensorSceneBand
 from mmrs.errors import DataError, MmrsError, OutputError
 from mmrs.geo.array_raster import ArrayRaster
@@ -374,3 +376,36 @@ def test_scores_that_are_not_numbers_are_no_class(tmp_path: Path, tensors: bool)
     assert [scene.path.name for scene in written] == ["good map.tif"]
     assert sorted(path.name for path in tmp_path.glob("*map.tif")) == ["good map.tif"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_scenes_without_data_are_not_all_open_at_once(tmp_path: Path, monkeypatch) -> None:
+    """A process may open 1024 files; a mosaic's tiles without data are more."""
+    pixels = np.zeros((40, 4, 4, 3), dtype=np.uint8)
+    pixels[[0, 30]] = 9
+    pairs = [
+        (write_scene(tmp_path / f"{index}.tif", each, nodata=0), tmp_path / f"map{index}.tif")
+        for index, each in enumerate(pixels)
+    ]
+    now, most = 0, 0
+
+    class Counted(SceneWriter):
+        def __init__(self, *args) -> None:
+            nonlocal now, most
+            super().__init__(*args)
+            now += 1
+            most = max(most, now)
+
+        def publish(self):
+            nonlocal now
+            counts = super().publish()
+            now -= 1
+            return counts
+
+    monkeypatch.setattr("mmrs.apis.scene_run.SceneWriter", Counted)
+    model = ColourModel()
+    written = predict_scenes(pairs, model, window=4, batch_size=3)
+    assert [scene.nodata_pixels for scene in written] == [
+        16 * (index not in (0, 30)) for index in range(40)
+    ]
+    assert len(model.shapes) == 2 and now == 0
+    assert most <= PUBLISH_BEHIND + 2

@@ -15,6 +15,7 @@ from mmrs.apis.scene_reader import SceneReader
 from mmrs.apis.scene_stream import (
     BATCHES_PER_GROUP,
     Batch,
+    Passed,
     Scene,
     Unreadable,
     ValidRows,
@@ -131,7 +132,7 @@ def test_every_row_is_read_once_and_told_before_the_windows_that_end_in_it() -> 
             told += event.count
             rows = raster.pixels[event.row : event.row + event.count] > 0
             np.testing.assert_array_equal(np.broadcast_to(event.valid, rows.shape), rows)
-        else:
+        elif isinstance(event, Batch):
             assert all(place.window.row + place.window.height <= told for place in event.places)
     assert told == 23
     assert raster.closed
@@ -148,6 +149,24 @@ def test_batches_are_full_but_for_the_last_of_a_group() -> None:
     assert BATCHES_PER_GROUP * 2 == 16
     assert [index for batch in batches for _, index in batch] == list(range(12, 98))
     assert {len(batch) for batch in batches} == {2}
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=SIZES, batch_size=st.integers(1, 2), seed=st.integers(0, 999))
+def test_of_scenes_that_were_passed_nothing_comes_any_more(sizes, batch_size, seed) -> None:
+    rng = np.random.default_rng(seed)
+    rasters = [FakeRaster(rng.choice([0, 1], size, p=[0.9, 0.1])) for size in sizes]
+    scenes = make_scenes(rasters, window=4, stride=3)
+    passed = 0
+    for event in run(rasters, scenes, batch_size):
+        if isinstance(event, Passed):
+            assert event.scene >= passed
+            passed = event.scene
+        elif isinstance(event, Batch):
+            assert all(place.scene >= passed for place in event.places)
+        else:
+            assert event.scene >= passed
+    assert passed == len(scenes) - 1
 
 
 def test_windows_of_another_size_share_no_batch() -> None:
