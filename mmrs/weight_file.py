@@ -104,4 +104,7 @@ def _promised(content: bytes) -> str | None:
     note = (header.get("__metadata__") or {}).get(_META_KEY)
     if note is None:
         return None
-    return str(json.loads(note)["tensors_sha256"])
+    told = json.loads(note)
+    if not isinstance(told, dict):
+        raise ValueError(f"its note is {note[:40]!r}")
+    return str(told["tensors_sha256"])

@@ -95,6 +95,13 @@ def test_a_file_of_another_program_needs_no_digest(tmp_path: Path) -> None:
     assert equal(load_safetensors(tmp_path / "w.safetensors"), own)
 
 
+@pytest.mark.parametrize("note", ["[]", "5", "{}", "x"])
+def test_a_note_that_is_none_is_told_as_damage(tmp_path: Path, note: str) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "w.safetensors", metadata={"mmrs": note})
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: it is damaged"):
+        load_safetensors(tmp_path / "w.safetensors")
+
+
 def test_what_torch_saved_is_no_safetensors(tmp_path: Path) -> None:
     torch.save(tensors(), tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match=r"no safetensors file .* expected a length of 8"):

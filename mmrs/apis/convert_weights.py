@@ -83,11 +83,11 @@ def convert_weights(
     description = _check_out(out, checkpoint)
     target = _target(backbone_config, backbone_type, cfg_options, bands, source_bands)
     content = safe_load_checkpoint(checkpoint)
-    known = () if target is None else target.module.state_dict()
+    known = {} if target is None else target.module.state_dict()
     weights = take_backbone(
         state_of(content, checkpoint), kind=source, prefix=prefix, known=known, where=checkpoint
     )
-    _check_finite(weights.tensors, checkpoint)
+    _check_numbers(weights.tensors, known, checkpoint)
     fitted = None
     if target is not None:
         fitted = fit_to_target(weights.tensors, target, source_bands=source_bands)
@@ -154,14 +154,32 @@ def _target(
     return build_target(config, type=type, bands=bands, cfg_options=cfg_options)
 
 
-def _check_finite(tensors: Mapping[str, Tensor], where: Path) -> None:
+def _check_numbers(tensors: Mapping[str, Tensor], ours: Mapping[str, Tensor], where: Path) -> None:
     for name, value in tensors.items():
+        kind = _special_kind(value)
+        if kind is None and name in ours and ours[name].is_floating_point():
+            kind = None if value.is_floating_point() else str(value.dtype).removeprefix("torch.")
+        if kind is not None:
+            raise CheckpointError(
+                f"{name} is {kind}; expected plain tensors of floats",
+                where=where,
+                fix="name the checkpoint that this one was made from",
+            )
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise CheckpointError(
                 f"{name} holds numbers that are not finite: its training had diverged",
                 where=where,
                 fix="take an earlier checkpoint",
             )
+
+
+def _special_kind(value: Tensor) -> str | None:
+    """What a tensor is that holds no numbers of its own, or holds them otherwise."""
+    if value.is_meta:
+        return "without numbers (on the meta device)"
+    if value.is_quantized:
+        return "quantized"
+    return None if value.layout == torch.strided else "sparse"
 
 
 def _facts(

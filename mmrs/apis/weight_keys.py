@@ -44,7 +44,7 @@ def state_of(content: Any, where: str | Path) -> dict[str, Tensor]:
         CheckpointError: It holds none, or one that cannot be a weight.
     """
     state = content
-    for key in ("state_dict", "model_state", "model"):
+    for key in ("state_dict", "model_state_dict", "model_state", "model"):
         inner = content.get(key) if isinstance(content, Mapping) else None
         if isinstance(inner, Mapping):
             state = inner

@@ -10,6 +10,8 @@ from mmrs.apis.weight_target import Fitted, TargetBackbone
 from mmrs.errors import CheckpointError
 
 _SHOWN = 8  # names in the printed report; the JSON has all
+# what mmrs.IFWHRNet has beside HRNet's own
+_BESIDE_HRNET = ".flow_warps."
 
 
 def report_lines(
@@ -69,9 +71,11 @@ def check_fitted(
 
     Raises:
         CheckpointError: Nothing fits; or, unless ``partial``, a tensor is missing, left over or of
-            another shape. Of stock HRNet only shapes count: what extends it differs in names.
+            another shape. Stock HRNet may lack the flows of `mmrs.IFWHRNet`, and have whole stages
+            that the backbone has not.
     """
     fit = fitted.fit
+    missing, unexpected = _of_one_architecture(fitted, weights, target)
     if not fit.matching:
         raise CheckpointError(
             f"none of its {len(weights.tensors)} tensors ({weights.kind}) has the name and shape "
@@ -85,18 +89,31 @@ def check_fitted(
         name, (theirs, ours) = next(iter(fit.mismatched.items()))
         told = f"{name} is {_shape(theirs)} in it and {_shape(ours)} in {target.type}"
         told += _and_more(len(fit.mismatched))
-    elif weights.kind == "mmseg-hrnet" or not (fit.missing or fit.unexpected):
-        # networks that extend HRNet have tensors that it lacks, and need not have all of its
-        return
-    elif fit.missing:
-        told = f"{target.type} has {fit.missing[0]}, it has not{_and_more(len(fit.missing))}"
+    elif missing:
+        told = f"{target.type} has {missing[0]}, it has not{_and_more(len(missing))}"
+    elif unexpected:
+        told = f"it has {unexpected[0]}, {target.type} has not{_and_more(len(unexpected))}"
     else:
-        told = f"it has {fit.unexpected[0]}, {target.type} has not{_and_more(len(fit.unexpected))}"
+        return
     raise CheckpointError(
         f"it is of another architecture: {told}",
         where=where,
         fix="use the config that it was trained with, or --partial to take the "
         f"{fit.matching} tensors that fit",
+    )
+
+
+def _of_one_architecture(
+    fitted: Fitted, weights: SourceWeights, target: TargetBackbone
+) -> tuple[Sequence[str], Sequence[str]]:
+    """What is missing and what is left over, less what networks that extend HRNet differ in."""
+    missing, unexpected = fitted.fit.missing, fitted.fit.unexpected
+    if weights.kind != "mmseg-hrnet":
+        return missing, unexpected
+    stages = {name.partition(".")[0] for name in target.module.state_dict()}
+    return (
+        [name for name in missing if _BESIDE_HRNET not in name],
+        [name for name in unexpected if name.partition(".")[0] in stages],
     )
 
 

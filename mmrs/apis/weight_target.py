@@ -154,6 +154,8 @@ def fit_to_target(
     state = dict(tensors)
     first = next(iter(first_convs(target.module).items()), None)
     before = None if first is None else state.get(f"{first[0]}.weight")
+    if before is not None and (before.ndim != 4 or before.shape[1] < 1):
+        before = None  # the name alone is the same: it is of another architecture
     if source_bands is not None:
         _check_source_bands(source_bands, None if before is None else before.shape[1], target.bands)
     told = inflate_state_dict(state, target.module, source_bands=source_bands)

@@ -458,6 +458,67 @@ def test_foreign_checkpoints_are_told_with_what_was_found_and_expected(moco) -> 
         assert "\n" not in str(told.value) and "Fix: " in str(told.value)
 
 
+def test_stock_hrnet_in_another_backbone_is_no_silent_part(hrnet) -> None:
+    """Fewer or more modules, other blocks or another stem are another architecture."""
+    _, path = hrnet
+    out = path.parent / "out" / "w.safetensors"
+    deep = copy.deepcopy(HRNET_EXTRA)
+    deep["stage3"].update(num_modules=2)
+    plain = {"type": "HRNet", "norm_cfg": NORM}
+    flows = {"type": "mmrs.IFWHRNet", "norm_cfg": NORM}
+    larger = path.with_name("larger.pth")
+    torch.save(build({**plain, "extra": deep}).state_dict(), larger)
+    cfg = config(path.parent, {**plain, "extra": HRNET_EXTRA})
+    with untouched(out), pytest.raises(CheckpointError, match=r"it has stage3\.1\.\S+, HRNet has"):
+        convert_weights(larger, out, backbone_config=cfg, tell=quiet)
+    for backbone, message in (
+        ({**plain, "extra": deep}, r"HRNet has stage3\.1\.branches\.\S+, it has not"),
+        ({**flows, "extra": deep}, r"mmrs\.IFWHRNet has stage3\.1\.branches\.\S+, it has not"),
+        ({**HRNET_LIKE, "block": "ia", "head_dim": 8}, r"of another architecture: "),
+        # its first convolution has the name of a norm there
+        (HIRESNET, r"none of its \d+ tensors \(mmseg-hrnet\) has the name and shape"),
+    ):
+        cfg = config(path.parent, backbone)
+        with untouched(out), pytest.raises(CheckpointError, match=message):
+            convert_weights(path, out, backbone_config=cfg, tell=quiet)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda weight: weight.to_sparse(), "sparse"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "quantized"),
+        (lambda weight: weight.to("meta"), r"without numbers \(on the meta device\)"),
+        (lambda weight: weight.to(torch.int8), "int8"),
+        (lambda weight: weight.to(torch.complex64), "complex64"),
+    ],
+)
+# PyTorch's own, of saving and loading such tensors
+@pytest.mark.filterwarnings(
+    "ignore:TypedStorage is dep", "ignore:Validating sparse tensor inv", "ignore:.*quantize_per_t"
+)
+def test_tensors_of_other_kinds_are_told(moco, change, kind: str) -> None:
+    query = query_of(moco)
+    torch.save({**query, "stem.0.1.weight": change(query["stem.0.1.weight"])}, moco)
+    out = moco.parent / "out" / "w.safetensors"
+    with (
+        untouched(out),
+        pytest.raises(CheckpointError, match=rf"stem\.0\.1\.weight is {kind}; expected plain"),
+    ):
+        convert_weights(moco, out, backbone_config=config(moco.parent, HIRESNET), tell=quiet)
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (8, 0, 3, 3)])
+def test_a_first_convolution_of_a_strange_shape_is_another_architecture(moco, shape) -> None:
+    query = query_of(moco)
+    torch.save({**query, "stem.0.1.weight": torch.zeros(shape)}, moco)
+    with pytest.raises(CheckpointError, match=r"architecture: stem\.0\.1\.weight is .* 8x3x3x3"):
+        convert_weights(
+            moco, moco.parent / "w.safetensors",
+            backbone_config=config(moco.parent, HIRESNET), tell=quiet,
+        )  # fmt: skip
+
+
 def test_partial_takes_what_fits_of_another_architecture(moco) -> None:
     done = convert_weights(
         moco, moco.parent / "w.safetensors",

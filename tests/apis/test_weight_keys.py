@@ -87,7 +87,7 @@ def test_containers_are_opened_and_module_is_taken_off() -> None:
     own = of(RESNET)
     for content in (
         own, {"state_dict": own, "meta": {}}, {"model": own}, {"model_state": own, "epoch": 3},
-        {"state_dict": {f"module.{k}": v for k, v in own.items()}},
+        {"model_state_dict": own}, {"state_dict": {f"module.{k}": v for k, v in own.items()}},
     ):  # fmt: skip
         assert [*state_of(content, "w.pth")] == RESNET
 

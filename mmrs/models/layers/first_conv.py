@@ -106,7 +106,7 @@ def _inflated(
 ) -> Tensor | None:
     """The weights for the bands of ``conv``; None where they differ in more than that, or not."""
     own = conv.weight.shape
-    if weight.ndim != 4 or weight.shape[1] == own[1]:
+    if weight.ndim != 4 or weight.shape[1] in (0, own[1]):
         return None
     if weight.shape[0] != own[0] or weight.shape[2:] != own[2:]:
         return None
