@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def vector_file(
     crs: Any = None,
     with_m2: bool,
     with_confidence: bool,
+    pixel_m: float = 0.0,
 ) -> Iterator[VectorFile]:
     """Write polygons to a temporary file, and prove that it holds them when the block ends.
 
@@ -131,6 +133,8 @@ def vector_file(
         crs: Of the coordinates, or None.
         with_m2: Polygons tell their area in m², else in pixels.
         with_confidence: Polygons tell their mean confidence.
+        pixel_m: Side of the map's pixels in metres, where it is known: how near sides stay to
+            where they were in another CRS.
 
     Yields:
         What takes the polygons.
@@ -147,7 +151,10 @@ def vector_file(
     columns = columns_of(nothing, names, with_m2=with_m2, with_confidence=with_confidence)
     writer = None
     try:
-        writer = FORMATS[target.suffix.lower()](temporary, target, crs, columns)
+        make = FORMATS[target.suffix.lower()]
+        if make is GeoJsonWriter:
+            make = partial(GeoJsonWriter, pixel_m=pixel_m)
+        writer = make(temporary, target, crs, columns)
         file = VectorFile(writer, classes, with_m2=with_m2, with_confidence=with_confidence)
         yield file
         file.flush()

@@ -15,12 +15,12 @@ from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform as transform_points
+from shapely.errors import GEOSException
 
 from mmrs.errors import OutputError
 from mmrs.geo.disk_space import write_error
+from mmrs.geo.lonlat_polygons import lonlat_polygons
 from mmrs.geo.vector_writer import Columns, layer_name, unreadable
-
-LONLAT_DECIMALS = 9  # of a degree: a tenth of a millimetre
 
 
 class GeoJsonWriter:
@@ -31,12 +31,16 @@ class GeoJsonWriter:
         target: What the file will be called, for messages and the name of the collection.
         crs: Of the coordinates.
         empty: The columns, with no rows.
+        pixel_m: Side of the map's pixels in metres, where it is known.
 
     Raises:
         OutputError: The file cannot be made.
     """
 
-    def __init__(self, path: Path, target: Path, crs: CRS, empty: Columns) -> None:
+    def __init__(
+        self, path: Path, target: Path, crs: CRS, empty: Columns, *, pixel_m: float = 0.0
+    ) -> None:
+        self._pixel_m = pixel_m
         self._path, self._target, self._crs = path, target, crs
         self._checksum = self._size = self._features = 0
         try:
@@ -80,9 +84,15 @@ class GeoJsonWriter:
             moved = np.column_stack([lon, lat])
             if not np.isfinite(moved).all():
                 raise self._no_lonlat("part of the map lies off the Earth")
-            return np.asarray(moved.round(LONLAT_DECIMALS))
+            return moved
 
-        return np.asarray(shapely.transform(polygons, move))
+        is_lonlat = self._crs.to_epsg() == 4326
+        try:
+            return np.asarray(
+                lonlat_polygons(polygons, None if is_lonlat else move, pixel_m=self._pixel_m)
+            )
+        except GEOSException as error:
+            raise self._no_lonlat(str(error)) from error
 
     def _no_lonlat(self, why: str) -> OutputError:
         return OutputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -69,6 +70,7 @@ def vector_output(
         crs=_crs(reference),
         with_m2=areas is not None,
         with_confidence=with_confidence,
+        pixel_m=0.0 if areas is None else math.sqrt(areas.middle_m2),
     ) as file:
         output = VectorOutput(
             file,
