@@ -66,13 +66,14 @@ def info_nce(logits: Tensor) -> Tensor:
 def discrimination_accuracy(logits: Tensor, *, top: int) -> Tensor:
     """Per cent of the queries whose positive is among the ``top`` most similar keys.
 
-    A tie counts against the query: an encoder that maps everything to one point scores 0.
+    A tie counts against the query: an encoder that maps everything to one point scores 0, and so
+    does one whose similarities are no numbers.
 
     Args:
         logits: (N, 1 + K) of :func:`contrast_logits`.
         top: At least 1.
     """
-    beaten_by = (logits[:, 1:] >= logits[:, :1]).sum(dim=1)  # (N,)
+    beaten_by = (~(logits[:, 1:] < logits[:, :1])).sum(dim=1)  # (N,)
     return (beaten_by < top).float().mean() * 100
 
 

@@ -97,6 +97,12 @@ def test_accuracy_counts_ranks_and_a_tie_against_the_query():
     assert [discrimination_accuracy(logits, top=k).item() for k in (1, 2, 3)] == [25, 75, 100]
 
 
+def test_similarities_that_are_no_numbers_find_nothing():
+    logits = torch.tensor([[math.nan] * 4, [1.0, math.nan, 0.0, -math.inf]])
+    assert discrimination_accuracy(logits, top=1) == 0
+    assert discrimination_accuracy(logits, top=2) == 50  # one of three is not known to be further
+
+
 def test_own_keys_are_those_of_the_same_image():
     mask = own_keys(torch.tensor([3, 0]), torch.tensor([0, 3, -1, 3]))
     assert mask.tolist() == [[False, True, False, True], [True, False, False, False]]

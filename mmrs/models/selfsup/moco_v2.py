@@ -14,7 +14,8 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmrs.errors import ConfigError, DataError
+from mmrs.errors import ConfigError
+from mmrs.models.selfsup.image_ids import image_ids
 from mmrs.models.selfsup.step_watch import StepWatch
 from mmrs.ops.info_nce import (
     contrast_logits,
@@ -158,7 +159,7 @@ class MoCoV2(BaseModel):
                 fix="use mmrs.TwoViews, and collate_fn=dict(type='default_collate')",
             )
         views, key_views = inputs
-        ids = _image_ids(data_samples, views.device)
+        ids = image_ids(data_samples, views.device)
         groups = self._num_groups(len(views))
         if self.training:
             self._follow()
@@ -278,8 +279,25 @@ class MoCoV2(BaseModel):
     @torch.no_grad()
     def _push(self, all_keys: Tensor, ids: Tensor) -> None:
         pointer = int(self.queue_pointer)
-        moved = enqueue(self.queue, self.queue_ids, pointer, all_keys, _gathered(ids))
+        all_ids = _gathered(ids)
+        # a key that is no number would make every loss so until it has left the queue, where a
+        # loss scaler passes over its own step alone
+        good = all_keys.isfinite().all(dim=1)  # (B,)
+        moved = enqueue(self.queue, self.queue_ids, pointer, all_keys[good], all_ids[good])
         self.queue_pointer.fill_(moved)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load; a key encoder of which not all fits starts as a copy of the query encoder again.
+
+        Otherwise what does not fit (another projector, other bands) would keep its own random
+        weights, and follow the query encoder's from there for thousands of steps.
+        """
+        for name, weight in self.encoder_k.named_parameters():
+            found = state_dict.get(f"{prefix}encoder_k.{name}")
+            if found is None or found.shape != weight.shape:
+                state_dict[f"{prefix}key_updates"] = torch.zeros_like(self.key_updates)
+                break
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _gathered(values: Tensor) -> Tensor:
@@ -294,25 +312,6 @@ def _for(projector: nn.Module, features: Tensor) -> Any:
 
 def _only(found: Any) -> Tensor:
     return found[0] if isinstance(found, list | tuple) else found
-
-
-def _image_ids(data_samples: Sequence[Any] | None, device: torch.device) -> Tensor:
-    """(N,) int64, which image each sample shows."""
-    ids = []
-    for sample in data_samples or ():
-        found = sample.get("image_id", sample.get("sample_idx"))
-        if found is None:
-            break
-        ids.append(int(found))
-    if data_samples is None or not ids or len(ids) < len(data_samples):
-        raise ConfigError(
-            "samples do not say which image they show",
-            where="train_pipeline",
-            fix="let PackInputs keep it: meta_keys=('image_id', 'sample_idx', 'img_path')",
-        )
-    if min(ids) < 0:
-        raise DataError(f"image_id must be >= 0, got {min(ids)}", fix="count images from 0")
-    return torch.tensor(ids, device=device)
 
 
 def _check(key: str, value: Any, good: bool, rule: str) -> None:

@@ -14,7 +14,8 @@ class StepWatch:
     """Notes steps of any optimiser that holds a parameter of a module.
 
     The count that PyTorch keeps of changes of a tensor does not serve: fused optimisers pass it
-    over. Steps that a loss scaler leaves out are none.
+    over. Steps that a loss scaler leaves out are none, nor are those that it calls a fused optimiser
+    for with word not to change anything.
 
     Args:
         module: The module; it is not kept alive.
@@ -37,7 +38,10 @@ class StepWatch:
             return
         ours = {id(parameter) for parameter in module.parameters()}
         groups = optimiser.param_groups
-        self.stepped |= any(id(p) in ours for group in groups for p in group["params"])
+        if any(id(p) in ours for group in groups for p in group["params"]):
+            # torch.amp.GradScaler lets fused optimisers leave out a step themselves
+            left_out = bool(getattr(optimiser, "found_inf", None))
+            self.stepped |= not left_out
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         """Nothing: a copy of the module is another module."""

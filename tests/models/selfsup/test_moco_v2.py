@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
+from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import BaseDataElement
 
 from mmrs.errors import ConfigError
@@ -109,6 +110,42 @@ def test_keys_follow_every_kind_of_optimiser(kind, options):
         model(*make_views([0, 1], seed=step), mode="loss")["loss"].backward()
         optimiser.step()
     assert model.key_updates == 3
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_a_loss_scaler_leaves_out_moves_no_keys(fused):
+    """Fused optimisers are called by the scaler all the same, and leave it out themselves."""
+    model = make_moco()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    weight = model.backbone.second.weight
+    changed = 0
+    for step in range(5):
+        found = model(*make_views([0, 1], seed=step), mode="loss")
+        assert model.key_updates == 1 + changed
+        optimiser.zero_grad()
+        scaler.scale(found["loss"]).backward()
+        if step in (1, 2):
+            weight.grad.fill_(math.inf)
+        before = weight.detach().clone()
+        scaler.step(optimiser)
+        scaler.update()
+        changed += not torch.equal(before, weight)
+    assert changed == 3
+
+
+def test_a_key_that_is_no_number_does_not_enter_the_queue():
+    """Else every loss would be none until it has left, and a loss scaler would go down to 0."""
+    model = make_moco(queue_len=8)
+    for step, ids in enumerate([[0, 1], [2, 3], [4, 5]]):
+        views, samples = make_views(ids, seed=step)
+        if step == 1:
+            views[1][0, 1] = math.nan
+        found = model(views, samples, mode="loss")
+        assert torch.isfinite(found["loss"]) == (step != 1)
+    assert model.queue_ids.tolist() == [0, 1, 3, 4, 5, -1, -1, -1]
+    assert model.queue_pointer == 5
+    assert torch.isfinite(model.queue).all()
 
 
 def test_only_steps_of_its_own_optimiser_count():
@@ -225,6 +262,52 @@ def test_half_precision_keeps_loss_queue_and_embeddings_in_float32():
     assert found["loss"].dtype == half.queue.dtype == half.last_embeddings.dtype == torch.float32
     torch.testing.assert_close(found["loss"], exact["loss"], atol=0.1, rtol=0.1)
     assert all(torch.isfinite(p.grad).all() for p in half.backbone.parameters())
+
+
+def trained_moco(**options):
+    model = make_moco(**options)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(3):
+        optimiser.zero_grad()
+        model(*make_views([2 * step, 2 * step + 1], seed=step), mode="loss")["loss"].backward()
+        optimiser.step()
+    return model
+
+
+@pytest.mark.parametrize("change", ["projector", "bands"])
+def test_a_key_encoder_that_fits_in_part_starts_as_a_copy_of_the_query_encoder(change):
+    """As MMEngine loads it: what has another shape is left out first (`load_from`)."""
+    state = trained_moco().state_dict()
+    gone = {"projector": "projector.linear.weight", "bands": "backbone.first.0.weight"}[change]
+    state = {name: value for name, value in state.items() if name != f"encoder_k.{gone}"}
+    model = make_moco(seed=1)
+    for part in ("backbone", "projector"):
+        for weight in getattr(model, part).parameters():  # what init_weights does, after the copy
+            torch.nn.init.normal_(weight)
+    load_state_dict(model, state)
+    model(*make_views([0, 1], seed=0), mode="loss")
+    for name in ("backbone", "projector"):
+        theirs = getattr(model, name).state_dict()
+        for key, value in model.encoder_k[name].state_dict().items():
+            assert torch.equal(value, theirs[key]), key
+
+
+@pytest.mark.parametrize("queue_len", [2, 5, 9])
+def test_weights_with_another_queue_go_on_with_their_keys(queue_len):
+    trained = trained_moco()
+    state = trained.state_dict()
+    if queue_len != 5:
+        state = {k: v for k, v in state.items() if k not in ("queue", "queue_ids")}
+    model = make_moco(queue_len=queue_len, seed=1)
+    load_state_dict(model, state)
+    assert model.key_updates == trained.key_updates == 3
+    before = model.encoder_k["projector"].linear.weight.clone()
+    model(*make_views([20, 21], seed=9), mode="loss")
+    after = 0.9 * before + 0.1 * model.projector.linear.weight
+    torch.testing.assert_close(model.encoder_k["projector"].linear.weight, after)
+    # the newest keys, wherever the pointer was
+    assert {20, 21} <= set(model.queue_ids.tolist())
+    assert model.queue_pointer == (6 % 5 + 2) % queue_len
 
 
 def test_evaluation_moves_neither_queue_nor_keys():
