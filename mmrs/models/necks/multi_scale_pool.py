@@ -46,9 +46,10 @@ class MultiScalePool(BaseModule):
         if isinstance(maps, Tensor):
             maps = [maps]
         chosen = range(len(maps)) if self.in_index is None else self.in_index
-        if max(chosen) >= len(maps):
+        wrong = [index for index in chosen if not -len(maps) <= index < len(maps)]
+        if wrong:
             raise ConfigError(
-                f"index {max(chosen)}, but the backbone gives {len(maps)} maps",
+                f"index {wrong[0]}, but the backbone gives {len(maps)} maps",
                 where="MultiScalePool.in_index",
                 fix=f"choose from 0 to {len(maps) - 1}",
             )

@@ -34,3 +34,11 @@ def test_wrong_maps_are_told():
         MultiScalePool(in_index=(3,))(maps())
     with pytest.raises(ConfigError, match="no map is chosen"):
         MultiScalePool(in_index=())
+
+
+def test_maps_may_be_counted_from_the_last():
+    assert torch.equal(
+        MultiScalePool(in_index=(-1,))(maps()), MultiScalePool(in_index=(2,))(maps())
+    )
+    with pytest.raises(ConfigError, match=r"index -4, but the backbone gives 3 maps. Fix: choose"):
+        MultiScalePool(in_index=(0, -4))(maps())
