@@ -23,6 +23,7 @@ from mmrs.apis.data_check import check_data
 from mmrs.apis.label_table import LabelTable
 from mmrs.apis.resume_point import find_resume_point
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
+from mmrs.apis.visit_check import check_visits
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.engine.channel_contract_hook import ChannelContractHook
 from mmrs.engine.queue_length_hook import QueueLengthHook
@@ -48,7 +49,8 @@ def train(
         config: A config file, or a config.
         work_dir: Where logs and checkpoints go; by default the config's, else
             ``work_dirs/<name of the config>``.
-        resume: Go on from the latest checkpoint in ``work_dir``, or from ``load_from``.
+        resume: Go on from the latest checkpoint in ``work_dir``; from ``load_from``, where that is
+            among ``cfg_options`` or in ``work_dir`` itself, or where ``work_dir`` has none.
         amp: Mixed precision.
         auto_scale_lr: Scale the learning rate with the batch, as ``auto_scale_lr`` in the
             config says.
@@ -75,24 +77,42 @@ def train(
     if auto_scale_lr:
         _enable_auto_scale_lr(cfg)
     check_load_from(cfg)
-    if cfg.resume and not cfg.get("load_from"):
-        whole = find_resume_point(cfg.work_dir)
-        cfg.load_from = None if whole is None else str(whole)
+    start = _resume_point(cfg, cfg_options or {}) if cfg.resume else cfg.get("load_from")
     tables: Sequence[LabelTable] = []
     if is_first_process():
         splits = ("train", "val") if cfg.get("val_dataloader") else ("train",)
         tables = check_data(cfg, splits, seconds=check_seconds)
     try:
         runner = build_runner(cfg, "resume" if cfg.resume else "train")
+        # not by the config: its copy in the work dir would lead back here at the next resume
+        runner._load_from, runner._resume = start, cfg.resume and start is not None
         for table in tables:
             print_log(table.text(), "current")
         _build_training(runner, cfg)
+        check_visits(runner.train_dataloader)
         _agree_on_channels(runner, cfg)
         runner.register_hook(QueueLengthHook())
         runner.train()
     except MmrsError as error:
         raise unwrap(error) from error
     return runner
+
+
+def _resume_point(cfg: Config, cfg_options: Mapping[str, Any]) -> str | None:
+    """What a run goes on from; None where it begins."""
+    given = cfg.get("load_from")
+    if given and ("load_from" in cfg_options or _is_in(str(given), cfg.work_dir)):
+        return str(given)
+    found = find_resume_point(cfg.work_dir)
+    if found is None:
+        return given
+    if given:
+        print_log(f"going on from {found}; load_from, {given}, is where the run began", "current")
+    return str(found)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return Path(path).expanduser().resolve().parent == Path(folder).resolve()
 
 
 def _agree_on_channels(runner: Runner, cfg: Config) -> None:
