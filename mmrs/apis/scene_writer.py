@@ -52,6 +52,7 @@ class SceneWriter:
             self._cache_bytes = _cache_bytes(raster, scene)
             self._tags = run_tags(scene, settings, source) if isinstance(scene.out, Path) else {}
             self._spool = stack.enter_context(open_spool(scene, source, model, settings))
+            stack.push(self._forget_nothing)
             if isinstance(self._spool, RowSpool) and self._spool.space_warning is not None:
                 logger.warning("warning: %s", self._spool.space_warning)
             take, wanted = self._spool.append, settings.outputs.wanted
@@ -66,6 +67,11 @@ class SceneWriter:
                 name=source.path,
             )
             self._stack = stack.pop_all()
+
+    def _forget_nothing(self, kind: type[BaseException] | None, *_: object) -> None:
+        # where a run fails before the first row, there is nothing to go on with
+        if kind is not None and not self._spool.rows:
+            self._spool.delete()
 
     def _crf(self, crf: CRFSettings, source: Raster) -> Callable[[SceneRows], None]:
         """What takes probabilities of rows and hands refined rows to the spool."""

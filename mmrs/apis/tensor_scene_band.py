@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from mmrs.apis.device_memory import tell_if_too_small
 from mmrs.geo.blending import BlendKind, blend_profile
 from mmrs.geo.scene_rows import SceneRows, Wanted
 from mmrs.geo.windows import Window, WindowPlan
@@ -69,6 +70,15 @@ class TensorSceneBand:
         self._sums.add(window.row, window.col, torch.as_tensor(scores))
 
     def pop_until(self, row: int) -> Iterator[SceneRows]:
-        """Finish the rows from ``top`` to ``row`` (excluded); hand out those that have arrived."""
-        for rows in self._sums.pop_until(row):
-            yield SceneRows(*rows)
+        """Finish the rows from ``top`` to ``row`` (excluded); hand out those that have arrived.
+
+        Raises:
+            EnvironmentError: The device has not the memory to decide them.
+        """
+        with tell_if_too_small(
+            self._sums.device,
+            f"what decides rows of {self._sums.width} columns",
+            fix="choose a smaller --window or --batch-size, or --device cpu",
+        ):
+            for rows in self._sums.pop_until(row):
+                yield SceneRows(*rows)

@@ -409,3 +409,12 @@ def test_scenes_without_data_are_not_all_open_at_once(tmp_path: Path, monkeypatc
     ]
     assert len(model.shapes) == 2 and now == 0
     assert most <= PUBLISH_BEHIND + 2
+
+
+def test_a_run_that_fails_before_the_first_row_leaves_nothing(tmp_path: Path) -> None:
+    image = write_scene(tmp_path / "a.tif", np.full((9, 9, 3), 8, dtype=np.uint8))
+    model = ColourModel()
+    model.make_band = lambda *_: (_ for _ in ()).throw(MmrsError("no memory"))
+    with pytest.raises(MmrsError, match="no memory"):
+        predict_scenes([(image, tmp_path / "maps" / "map.tif")], model, window=4)
+    assert not list((tmp_path / "maps").iterdir())

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmrs.apis.tensor_scene_band import TensorSceneBand
+from mmrs.errors import EnvironmentError
 from mmrs.geo.blending import BandAccumulator
 from mmrs.geo.scene_rows import Wanted, decide_rows
 from mmrs.geo.windows import plan_windows
@@ -57,3 +58,16 @@ def test_it_may_begin_below_the_top() -> None:
     band.top = 4
     band.add(plan[2], torch.zeros(2, 4, 4))
     assert sum(len(rows) for rows in band.pop_until(6)) == 2
+
+
+def test_a_device_that_cannot_decide_rows_is_told(monkeypatch) -> None:
+    plan = plan_windows(4, 4, 4, 4)
+    band = TensorSceneBand(plan, 2, blend="flat", threshold=None, wanted=Wanted(), device="cpu")
+    band.add(plan[0], torch.zeros(2, 4, 4))
+
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr("mmrs.ops.window_blend.first_best", fail)
+    with pytest.raises(EnvironmentError, match="device cpu: its memory cannot hold what decides"):
+        list(band.pop_until(4))
