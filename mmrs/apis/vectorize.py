@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from mmrs.errors import ConfigError, DataError, LabelError, OutputError
 from mmrs.geo.area_table import AreaTable
+from mmrs.geo.atomic import make_folder
+from mmrs.geo.georeference import to_coordinates
 from mmrs.geo.palette import MAX_CLASSES, NODATA_LABEL
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.vector_options import VectorOptions, VectorReport
@@ -190,6 +193,30 @@ def _check_confidence(scores: Raster, raster: Raster) -> None:
             where=scores.path,
             fix="give the confidence of this map",
         )
+    if _lies_elsewhere(scores, raster):
+        raise DataError(
+            f"lies elsewhere than {raster.path}: their CRS or grids differ",
+            where=scores.path,
+            fix="give the confidence of this map",
+        )
+
+
+def _lies_elsewhere(one: Raster, other: Raster) -> bool:
+    """Whether rasters of one size say that they are of different places."""
+    first, second = one.georeference, other.georeference
+    if first.crs is not None and second.crs is not None and first.crs != second.crs:
+        return True
+    if first.transform is None or second.transform is None:
+        return False
+    tenth = abs(second.transform.determinant) ** 0.5 / 10  # of a pixel
+    return any(
+        math.dist(
+            to_coordinates(first.transform, col, row), to_coordinates(second.transform, col, row)
+        )
+        > tenth
+        for row in (0, one.height)
+        for col in (0, one.width)
+    )
 
 
 def _checked(classes: Sequence[str]) -> tuple[str, ...]:
@@ -206,5 +233,9 @@ def _check_outputs(inputs: Sequence[str | Path], out: str | Path, areas: str | P
         if Path(path).resolve() in taken:
             raise OutputError("would overwrite another file of this run", where=path)
         taken.add(Path(path).resolve())
-    if areas is not None and Path(areas).suffix.lower() != ".csv":
-        raise OutputError("the table of areas is a CSV", where=areas, fix="end its name in .csv")
+    if areas is not None:
+        if Path(areas).suffix.lower() != ".csv":
+            raise OutputError(
+                "the table of areas is a CSV", where=areas, fix="end its name in .csv"
+            )
+        make_folder(Path(areas))  # it is written last, and should not be what fails then

@@ -7,6 +7,7 @@ flushed to the disk, renamed.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -77,9 +78,9 @@ def make_folder(target: Path) -> None:
     Raises:
         OutputError: If it cannot be made or written, or the file's name is a folder's.
     """
-    if target.is_dir():
-        raise OutputError("is a folder", where=target, fix="name a file to write")
     try:
+        if target.is_dir():
+            raise OutputError("is a folder", where=target, fix="name a file to write")
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
@@ -91,6 +92,20 @@ def make_folder(target: Path) -> None:
         raise OutputError(
             f"no permission to write in {target.parent}", where=target, fix="choose another place"
         )
+
+
+def remove_beside(target: Path, endings: Sequence[str]) -> None:
+    """Remove what other programs keep beside a file under its name and an ending.
+
+    Raises:
+        OutputError: It cannot be removed.
+    """
+    for ending in endings:
+        try:
+            Path(f"{target}{ending}").unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # then there is none
+                raise write_error(target, error) from error
 
 
 def flush(written: Path, target: Path) -> None:

@@ -21,7 +21,7 @@ from rasterio.shutil import copy
 from rasterio.windows import Window as RasterioWindow
 
 from mmrs.errors import OutputError
-from mmrs.geo.atomic import flush
+from mmrs.geo.atomic import flush, remove_beside
 from mmrs.geo.disk_space import write_error
 from mmrs.geo.georeference import Georeference, allow_missing_georeference
 from mmrs.geo.raster_options import (
@@ -187,8 +187,7 @@ def remove_companions(target: Path) -> None:
 
     They would be read as the new file's, the ``.aux.xml`` even for its place on Earth.
     """
-    for suffix in (".aux.xml", ".ovr", ".msk"):
-        Path(f"{target}{suffix}").unlink(missing_ok=True)
+    remove_beside(target, (".aux.xml", ".ovr", ".msk"))
 
 
 @contextmanager

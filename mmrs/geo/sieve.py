@@ -14,6 +14,7 @@ from mmrs.geo.runs import find_runs, join, stretches
 
 MIN_STRIP_ROWS, MAX_STRIP_ROWS = 64, 1024
 MAX_STRIP_PX = 1 << 24  # of wide maps: two strips are held at about 12 bytes a pixel
+_ROUNDING = 1e-9  # of sums of areas: a region of just the minimum is large
 
 
 class Sieve:
@@ -130,7 +131,7 @@ class Sieve:
         some = np.arange(total) == root  # one run stands for each region
         some &= label != self._nodata
         last = np.zeros(total, dtype=bool)
-        large = area >= self._minimum
+        large = area >= self._minimum * (1 - _ROUNDING)
         large[root[row_of_run == 0]] = True  # given out in part
         given = np.zeros(total, dtype=bool)
         given[root[row_of_run <= (final_rows or len(rows.labels))]] = True

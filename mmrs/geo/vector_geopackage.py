@@ -15,6 +15,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 
 from mmrs.errors import OutputError
+from mmrs.geo.atomic import remove_beside
 from mmrs.geo.disk_space import write_error
 from mmrs.geo.vector_writer import (
     GEOMETRY,
@@ -148,8 +149,7 @@ def remove_companions(path: Path) -> None:
 
     Where a program has it open, or died with it open, its changes would be put into the new file.
     """
-    for ending in COMPANIONS:
-        Path(f"{path}{ending}").unlink(missing_ok=True)
+    remove_beside(path, COMPANIONS)
 
 
 def _without_header(blob: bytes) -> bytes:

@@ -140,3 +140,25 @@ def test_confidence_of_another_map_is_refused(tmp_path: Path) -> None:
     make_raster(tmp_path / "other.tif", np.zeros((4, 4), dtype=np.uint8))
     with pytest.raises(DataError, match=r"4 x 4 pixels, but .* has 40 x 30"):
         vectorize(tmp_path / "map.tif", tmp_path / "a.gpkg", confidence=tmp_path / "other.tif")
+
+
+def test_confidence_of_another_place_is_refused(tmp_path: Path) -> None:
+    make_map(tmp_path / "map.tif")
+    away = Affine(2, 0, 500_060, 0, -2, 5_000_000)
+    scores = np.zeros((40, 30), dtype=np.uint8)
+    for name, crs, transform in (("a", UTM.crs, away), ("b", CRS.from_epsg(32633), UTM.transform)):
+        make_raster(tmp_path / f"{name}.tif", scores, crs=crs, transform=transform)
+        with pytest.raises(DataError, match=r"lies elsewhere than .*map\.tif"):
+            vectorize(
+                tmp_path / "map.tif", tmp_path / "m.gpkg", confidence=tmp_path / f"{name}.tif"
+            )
+    make_raster(tmp_path / "c.tif", scores, crs=UTM.crs, transform=UTM.transform)
+    vectorize(tmp_path / "map.tif", tmp_path / "m.gpkg", confidence=tmp_path / "c.tif")
+
+
+def test_a_table_that_could_not_be_written_is_told_before_polygons_are(tmp_path: Path) -> None:
+    make_map(tmp_path / "map.tif")
+    (tmp_path / "areas.csv").mkdir()
+    with pytest.raises(OutputError, match=r"areas\.csv: is a folder"):
+        vectorize(tmp_path / "map.tif", tmp_path / "a.gpkg", areas=tmp_path / "areas.csv")
+    assert not (tmp_path / "a.gpkg").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmrs.errors import OutputError
-from mmrs.geo.atomic import atomic_path
+from mmrs.geo.atomic import atomic_path, remove_beside
 
 
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -61,7 +61,22 @@ def test_a_folder_or_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a folder"), atomic_path(tmp_path):
         pass
+    with pytest.raises(OutputError, match=r"cannot make its folder .File name too long"):
+        with atomic_path(tmp_path / f"{'x' * 300}.tif"):
+            pass
     blocked = tmp_path / "file" / "map.tif"
     with pytest.raises(OutputError, match=r"map\.tif: cannot make its folder"):
         with atomic_path(blocked):
             pass
+
+
+def test_what_lies_beside_a_file_goes_and_names_that_are_too_long_are_of_none(tmp_path) -> None:
+    target = tmp_path / "map.tif"
+    target.write_text("")
+    (tmp_path / "map.tif.ovr").write_text("")
+    remove_beside(target, (".ovr", ".msk"))
+    assert [path.name for path in tmp_path.iterdir()] == ["map.tif"]
+    remove_beside(tmp_path / f"{'x' * 251}.tif", (".aux.xml",))
+    (tmp_path / "map.tif.msk").mkdir()
+    with pytest.raises(OutputError, match=r"map\.tif: cannot be written"):
+        remove_beside(target, (".msk",))

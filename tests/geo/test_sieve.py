@@ -167,6 +167,16 @@ def test_areas_in_square_metres_follow_the_rows() -> None:
     assert (found[1] == 0).all() and (found[6, 1:3] == 1).all()
 
 
+@pytest.mark.parametrize("side", [3, 7, 13, 20, 33])
+@pytest.mark.parametrize("gsd", [0.3, 0.7, 1.1])
+def test_a_region_of_just_the_minimum_is_large(side: int, gsd: float) -> None:
+    labels = np.zeros((60, 60), dtype=np.uint8)
+    labels[2 : 2 + side, 3 : 3 + side] = 1
+    minimum = round(side**2 * gsd**2, 6)
+    found, _ = sift(labels, minimum, pixel_m2=np.full(60, gsd**2), in_m2=True)
+    np.testing.assert_array_equal(found, labels)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
