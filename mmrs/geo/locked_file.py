@@ -9,6 +9,9 @@ from pathlib import Path
 from mmrs.errors import OutputError
 from mmrs.geo.disk_space import write_error
 
+# what systems say of a lock that another process has; shares of Windows say EACCES
+_HELD = (BlockingIOError, PermissionError)
+
 
 def open_locked(path: Path, target: Path) -> int:
     """Open a file to read and write, made where it is missing, for this process alone.
@@ -32,7 +35,7 @@ def open_locked(path: Path, target: Path) -> int:
             raise write_error(target, error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except _HELD as error:
             os.close(file)
             raise OutputError(
                 f"another process is writing it (it holds {path.name})",
@@ -55,7 +58,7 @@ def is_held(path: Path) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except _HELD:
         return True
     except OSError:
         return False

@@ -78,3 +78,13 @@ def test_whoever_holds_a_file_is_seen_over_nfs_too(tmp_path: Path, monkeypatch) 
     assert not is_held(path)
     monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError("no locks")))
     assert not is_held(path)
+
+
+def test_a_share_that_says_no_permission_means_that_it_is_held(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OutputError, match="another process is writing it"):
+        open_locked(tmp_path / "lock", tmp_path / "map.tif")
+    assert is_held(tmp_path / "lock")
