@@ -84,8 +84,9 @@ model = dict(
     # at most the windows of the data set less a batch; a run with less says so before it starts
     queue_len=1024,
     feat_dim=64,
-    # a short run: keys that lag by 1,000 steps would be those of the first weights
-    key_momentum=0.99,
+    # m of eq. 11. With 0.99, at this rate, keys of the queue look older than the positive key, and
+    # the logged top-1 flatters (configs/pretrain/README.md)
+    key_momentum=0.999,
     temperature=0.2,
 )
 optim_wrapper = dict(
