@@ -114,6 +114,12 @@ class CheckpointFitHook(Hook):
                 where=where,
                 fix="use a checkpoint that training saved",
             )
+        if self.phase == "resume" and not {"meta", "message_hub"} <= checkpoint.keys():
+            raise CheckpointError(
+                "it holds weights alone, and not where a run stopped",
+                where=where,
+                fix="leave --resume out to start from its weights",
+            )
         state = _tensors(checkpoint)
         fit = compare(bare_model(runner.model).state_dict(), state)
         if not fit.matching:

@@ -47,6 +47,12 @@ class CheckedRunnerMixin:
         except Exception as error:
             raise explain_build_error(error, self.cfg, "model") from error
 
+    def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
+        """Register a hook; checkpoints are saved first and deleted after that."""
+        if isinstance(hook, dict) and hook.get("type") == "CheckpointHook":
+            hook = {**hook, "type": "mmrs.SavedFirstHook"}
+        super().register_hook(hook, *args, **kwargs)  # type: ignore[misc]
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for several processes; convert what cannot run on this machine."""
         distributed = self.distributed  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from mmrs.engine.linear_probe_hook import LinearProbeHook
 from mmrs.engine.loveda_submission import LoveDASubmission
 from mmrs.engine.queue_length_hook import QueueLengthHook
 from mmrs.engine.same_buffers_hook import SameBuffersHook
+from mmrs.engine.saved_first_hook import SavedFirstHook
 from mmrs.engine.seg_metric import SegMetric
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "LoveDASubmission",
     "QueueLengthHook",
     "SameBuffersHook",
+    "SavedFirstHook",
     "SegMetric",
 ]

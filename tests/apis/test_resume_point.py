@@ -139,3 +139,13 @@ def test_a_resumed_run_does_not_go_back_to_where_it_began(data, capsys):
     given = {"train_cfg.max_iters": 3, "load_from": start}
     train(config, work_dir=work, resume=True, cfg_options=given)
     assert "Iter(train) [3/3]" in capsys.readouterr().out
+
+
+def test_weights_alone_are_nothing_to_go_on_from(data):
+    config = write_config(data)
+    train(config, work_dir=data / "first")
+    saved = torch.load(data / "first" / "iter_2.pth", weights_only=False)
+    torch.save({"state_dict": saved["state_dict"]}, data / "weights.pth")
+    options = {"load_from": str(data / "weights.pth")}
+    with pytest.raises(CheckpointError, match=r"weights.pth: it holds weights alone.* --resume"):
+        train(config, work_dir=data / "second", resume=True, cfg_options=options)
