@@ -48,7 +48,7 @@ class SelfSupDataPreProcessor(BaseDataPreprocessor):
                 where="SelfSupDataPreProcessor.mean",
                 fix="give both, a number for each band",
             )
-        if any(value <= 0 for value in std or ()):
+        if any(not value > 0 for value in std or ()):
             raise ConfigError(
                 f"must be > 0, got {std}",
                 where="SelfSupDataPreProcessor.std",

@@ -14,8 +14,8 @@ class StepWatch:
     """Notes steps of any optimiser that holds a parameter of a module.
 
     The count that PyTorch keeps of changes of a tensor does not serve: fused optimisers pass it
-    over. Steps that a loss scaler leaves out are none, nor are those that it calls a fused optimiser
-    for with word not to change anything.
+    over. Steps that a loss scaler leaves out are none, also where a fused optimiser, which it calls
+    all the same, does the leaving out.
 
     Args:
         module: The module; it is not kept alive.
