@@ -13,10 +13,10 @@ from mmrs.apis.config_classes import leaf_datasets
 from mmrs.apis.config_types import config_name
 from mmrs.errors import ConfigError
 
-# Steps that change no pixel's value, or only where it lies: scene prediction leaves them out.
-GEOMETRY = frozenset(
-    "CheckSample LoadAnnotations PackSegInputs Pad RandomFlip Resize ResizeToMultiple".split()
-)
+# Steps that change labels only, or where a pixel lies and not its value: scene prediction leaves
+# them out.
+LABELS = frozenset("CheckSample KeepLabels LoadAnnotations MapColors MapLabels".split())
+GEOMETRY = frozenset("PackSegInputs Pad RandomFlip Resize ResizeToMultiple".split())
 
 
 def read_contract(cfg: Config, split: Literal["train", "test"] = "test") -> ChannelContract:
@@ -54,12 +54,28 @@ def check_windows_can_follow(cfg: Config) -> None:
     pipeline = dataset.get("pipeline") or cfg.get("test_pipeline") or []
     loads = type_name(dataset) != "RasterSegDataset"
     for step in pipeline[1:] if loads else pipeline:
-        if type_name(step) not in GEOMETRY:
+        if type_name(step) not in LABELS | GEOMETRY:
             raise ConfigError(
                 f"test_pipeline holds {type_name(step)}, which windows cannot go through",
                 where=config_name(cfg),
                 fix="leave it out of test_pipeline, or move it into the data preprocessor",
             )
+
+
+def resizing(cfg: Config) -> str | None:
+    """To what a test pipeline resizes its images, which windows of a scene are not; None: nothing.
+
+    Most often the images have that size already.
+    """
+    dataset = _first_dataset(cfg, "test")
+    for step in dataset.get("pipeline") or cfg.get("test_pipeline") or []:
+        if type_name(step) == "Resize":
+            scale, factor = step.get("scale"), step.get("scale_factor")
+            if scale is not None:
+                return "{} x {} px".format(*((scale, scale) if isinstance(scale, int) else scale))
+            if factor not in (None, 1, (1, 1), [1, 1]):
+                return f"{factor} of their size"
+    return None
 
 
 def loader_contract(step: Any) -> ChannelContract | None:

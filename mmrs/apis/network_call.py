@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmrs.errors import ConfigError, EnvironmentError
+from mmrs.errors import ConfigError, EnvironmentError, MmrsError
 
 Amp = Literal["bf16", "fp16"]
 
 # what sides must be multiples of in networks that halve them and put the halves together again
 _DIVISORS = (2, 4, 8, 16, 32, 64)
+_REFUSALS = (AssertionError, RuntimeError, ValueError)  # what networks raise at sizes
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -30,10 +31,6 @@ class NetworkCall:
         amp: Compute in half precision where autocast finds it safe, or None.
         compile: Compile the network, once for each size of its input.
 
-    Attributes:
-        size_divisor: Of what multiples the network's windows are, as far as was seen: 1 or a power
-            of two.
-
     Raises:
         ConfigError: If ``amp`` is something else.
     """
@@ -46,7 +43,8 @@ class NetworkCall:
         self._run = model.encode_decode
         if compile:
             self._run = torch.compile(model.encode_decode, dynamic=False)
-        self.size_divisor = 1
+        # by size of a window alone: what came before must not change an answer
+        self._divisors: dict[tuple[int, int], int] = {}
         preprocessor = getattr(model, "data_preprocessor", None)
         self._pad_value = float(getattr(preprocessor, "pad_val", 0))
         self._full: dict[tuple[int, ...], int] = {}  # largest batch so far, by size of a window
@@ -56,19 +54,31 @@ class NetworkCall:
 
         Raises:
             EnvironmentError: If the network cannot be compiled here.
+            MmrsError: If it fails on windows of this size, padded or not.
         """
+        count, _, height, width = inputs.shape
         with self._autocast(inputs.device):
             try:
-                logits = self._padded(inputs, metas, self.size_divisor)
+                logits = self._padded(inputs, metas, self.divisor_of(height, width))
             except torch.OutOfMemoryError:
                 raise
-            except (AssertionError, RuntimeError):
+            except _REFUSALS as error:
                 divisor = self._find_divisor(inputs, metas)
                 if divisor is None:
-                    raise
+                    told = (str(error).strip() or "no reason given").splitlines()[0][:200]
+                    raise MmrsError(
+                        f"the network fails on {count} windows of {height} x {width} px "
+                        f"({type(error).__name__}: {told})",
+                        fix="choose another --window where the size is the reason (some networks "
+                        "take that of their training alone); --debug shows all",
+                    ) from error
                 logits = self._padded(inputs, metas, divisor)
-                self.size_divisor = divisor
+                self._divisors[height, width] = divisor
         return logits.float()
+
+    def divisor_of(self, height: int, width: int) -> int:
+        """To multiples of what windows of a size are padded: 1, or a power of two."""
+        return self._divisors.get((height, width), 1)
 
     def _padded(self, inputs: Tensor, metas: list[dict[str, Any]], divisor: int) -> Tensor:
         height, width = inputs.shape[-2:]
@@ -84,11 +94,11 @@ class NetworkCall:
         """The smallest padding with which the network takes a window that it refused."""
         sides = inputs.shape[-2:]
         for divisor in _DIVISORS:
-            if divisor <= self.size_divisor or not any(side % divisor for side in sides):
+            if not any(side % divisor for side in sides):
                 continue  # that is what was refused
             try:
                 self._padded(inputs[:1], metas[:1], divisor)
-            except (AssertionError, RuntimeError):
+            except _REFUSALS:
                 continue
             return divisor
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from numpy.typing import NDArray
 
 from mmrs.apis.build_errors import explain_build_error
-from mmrs.apis.channel_config import check_windows_can_follow, read_contract
+from mmrs.apis.channel_config import check_windows_can_follow, read_contract, resizing
 from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name
 from mmrs.apis.device_memory import tell_if_too_small
+from mmrs.apis.model_classes import class_names
 from mmrs.apis.model_identity import file_identity, text_identity
 from mmrs.apis.network_call import Amp, NetworkCall
 from mmrs.apis.tensor_scene_band import TensorSceneBand
@@ -30,9 +32,10 @@ from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, half
 from mmrs.compat import check_compiled_operators, safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
 from mmrs.geo.blending import BlendKind
-from mmrs.geo.palette import check_palette, default_palette
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.windows import WindowPlan
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "SegmentorWindowModel",
@@ -138,8 +141,9 @@ class SegmentorWindowModel:
         """
         bands = self.contract.bands or 3
         dtype = np.dtype(self.contract.dtype or "float32")
-        self(np.zeros((1, 67, 101, bands), dtype))  # sides that no divisor has
-        return self._network.size_divisor
+        height, width = 67, 101  # sides that no divisor has
+        self(np.zeros((1, height, width, bands), dtype))
+        return self._network.divisor_of(height, width)
 
     def unrefined(self) -> SegmentorWindowModel:
         """The same network without the CRF that its segmentor puts after each window."""
@@ -202,14 +206,14 @@ def load_window_model(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     cfg = load_config(config, cfg_options=cfg_options)
     text = text_identity(cfg.pretty_text)
-    init_default_scope(cfg.get("default_scope", "mmseg"))
-    check_compiled_operators({"model": cfg.model})
-    check_windows_can_follow(cfg)
-    stated = read_contract(cfg)
-    model = _build(cfg)
-    meta = load_weights(model, checkpoint)
-    contract = _whole_contract(stated, meta, cfg, checkpoint)
-    classes, palette = _class_names(cfg, meta, _last_head(model).num_classes, checkpoint)
+    # that of the program around stays as it is
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmseg"):
+        _check_config(cfg)
+        stated = read_contract(cfg)
+        model = _build(cfg)
+        meta = load_weights(model, checkpoint)
+        contract = _whole_contract(stated, meta, cfg, checkpoint)
+        classes, palette = class_names(cfg, meta, _num_classes(_last_head(model)), checkpoint)
     try:
         model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
@@ -257,15 +261,36 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, An
     }
     if not state:
         raise CheckpointError("it holds no weights", where=path, fix="name a checkpoint (.pth)")
-    check_fit(compare(model.state_dict(), state), where=str(path))
+    fit = compare(model.state_dict(), state)
+    check_fit(fit, where=str(path))
+    # a config may leave out what serves training alone; anything else hints at another network
+    left = [name for name in fit.unexpected if not name.startswith("auxiliary_head.")]
+    if left:
+        logger.warning(
+            "warning: %s: %d of its tensors are not in the model and not used, such as %s",
+            path, len(left), left[0],
+        )  # fmt: skip
     model.load_state_dict(state, strict=False)
     meta = content.get("meta")
     return meta if isinstance(meta, dict) else {}
 
 
-def _build(cfg: Config) -> Any:
+def _check_config(cfg: Config) -> None:
+    """Refuse what no scene can be predicted by, and warn of what scenes do otherwise."""
     if cfg.get("model") is None:
         raise ConfigError("prediction needs model", where=config_name(cfg), fix="set model")
+    check_compiled_operators({"model": cfg.model})
+    check_windows_can_follow(cfg)
+    resized = resizing(cfg)
+    if resized is not None:
+        logger.warning(
+            "warning: %s: test_pipeline resizes images to %s, windows of scenes keep their size; "
+            "where the images had another one, --scales FACTOR brings windows to it",
+            config_name(cfg), resized,
+        )  # fmt: skip
+
+
+def _build(cfg: Config) -> Any:
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.pop("pretrained", None)
     try:
@@ -300,24 +325,9 @@ def _whole_contract(
     return stated
 
 
-def _class_names(
-    cfg: Config, meta: dict[str, Any], num_classes: int, checkpoint: str | Path
-) -> tuple[Sequence[str], list[tuple[int, int, int]]]:
-    """Names and colours: the checkpoint's own, the config's ``metainfo``, or numbers."""
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    info = meta.get("dataset_meta") or dataset.get("metainfo") or {}
-    classes = info.get("classes") or [f"class {index}" for index in range(num_classes)]
-    if len(classes) != num_classes:
-        raise CheckpointError(
-            f"it knows {len(classes)} classes, the model has {num_classes}",
-            where=checkpoint,
-            fix=f"set num_classes={len(classes)} of every head, and train again",
-        )
-    palette = info.get("palette") or default_palette(num_classes)
-    try:
-        return classes, check_palette(palette, num_classes)
-    except ValueError as error:
-        raise CheckpointError(str(error), where=checkpoint, fix="mend metainfo.palette") from error
+def _num_classes(head: Any) -> int:
+    """Two where a single channel tells them apart, whatever the head calls that."""
+    return 2 if head.out_channels == 1 else int(head.num_classes)
 
 
 def _window_and_stride(cfg: Config) -> tuple[Size, Size]:

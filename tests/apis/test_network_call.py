@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmrs.apis.network_call import NetworkCall
-from mmrs.errors import ConfigError, EnvironmentError
+from mmrs.errors import ConfigError, EnvironmentError, MmrsError
 
 
 class Segmentor(nn.Module):
@@ -105,11 +105,31 @@ def test_a_network_that_halves_its_sides_gets_windows_padded_to_what_it_takes() 
         torch.testing.assert_close(call(network, inputs), expected, rtol=0, atol=0)
 
 
-def test_what_a_network_raises_for_other_reasons_is_raised() -> None:
+def test_what_came_before_does_not_change_an_answer() -> None:
+    class AtLeast(Segmentor):
+        """Takes any size from 16 px on, such as one with reflecting borders."""
+
+        def encode_decode(self, inputs: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+            if min(inputs.shape[2:]) < 16:
+                raise RuntimeError("padding size should be less than the input")
+            return super().encode_decode(inputs, metas)
+
+    model, inputs = AtLeast(), torch.randn(1, 3, 20, 21)
+    network = NetworkCall(model)
+    assert call(network, inputs[..., :5, :5]).shape == (1, 4, 5, 5)
+    assert (network.divisor_of(5, 5), network.divisor_of(20, 21)) == (16, 1)
+    torch.testing.assert_close(call(network, inputs), model.conv(inputs), rtol=0, atol=0)
+
+
+def test_a_network_that_takes_no_window_is_told_in_one_line() -> None:
     class Broken(Segmentor):
         def encode_decode(self, inputs: torch.Tensor, metas: list[dict]) -> torch.Tensor:
-            raise RuntimeError("boom")
+            raise RuntimeError("The size of tensor a must match\nand much more")
 
-    for size in ((8, 8), (5, 7), (64, 64)):
-        with pytest.raises(RuntimeError, match="boom"):
-            call(NetworkCall(Broken()), torch.randn(1, 3, *size))
+    for height, width in ((8, 8), (5, 7), (64, 64)):
+        told = (
+            rf"fails on 2 windows of {height} x {width} px \(RuntimeError: The size .*match\)\. Fix"
+        )
+        with pytest.raises(MmrsError, match=told) as error:
+            call(NetworkCall(Broken()), torch.randn(2, 3, height, width))
+        assert isinstance(error.value.__cause__, RuntimeError)

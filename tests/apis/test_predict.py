@@ -20,7 +20,7 @@ from rasterio._env import get_gdal_config
 from rasterio.crs import CRS
 from torch import nn
 
-from mmrs.apis.channel_config import check_windows_can_follow, read_contract
+from mmrs.apis.channel_config import check_windows_can_follow, read_contract, type_name
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.predict_command import predict_file
@@ -35,6 +35,7 @@ from mmrs.errors import (
 )
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.windows import plan_starts
+from tests.configs.small import load
 
 ROTATED = Affine.translation(500_000, 5_000_000) @ Affine.rotation(30) @ Affine.scale(2.0, -2.0)
 
@@ -506,6 +507,16 @@ def test_pipelines_that_windows_cannot_follow_are_refused(pipeline: list, messag
     with pytest.raises(ConfigError, match=message):
         read_contract(cfg)
         check_windows_can_follow(cfg)
+
+
+def test_steps_that_touch_labels_alone_are_no_hindrance() -> None:
+    cfg = load("ifwm/ifw_hrnet-w18_whu_building.py")
+    steps = [type_name(step) for step in cfg.test_dataloader.dataset.pipeline]
+    assert "MapLabels" in steps
+    check_windows_can_follow(cfg)
+    for name in ("mmrs.MapColors", "mmrs.KeepLabels", "mmrs.CheckSample"):
+        cfg.test_dataloader.dataset.pipeline.insert(1, {"type": name})
+    check_windows_can_follow(cfg)
 
 
 def test_gdal_gets_its_cache_in_bytes():

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmrs.apis.augmented_model import AugmentedWindowModel
+from mmrs.apis.channel_config import resizing
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
 from mmrs.errors import ConfigError, EnvironmentError
@@ -157,3 +160,92 @@ def by_hand(model: SegmentorWindowModel, windows: np.ndarray, augmented: bool) -
             scores = scores[:, :, ::-1] if flipped else scores
             total = total + np.rot90(scores, -turns, (2, 3)).astype(np.float64) / 8
     return total
+
+
+def test_tensors_that_the_model_has_no_place_for_are_told(trained, caplog) -> None:
+    config, weights = trained
+    content = torch.load(weights)
+    content["state_dict"]["auxiliary_head.conv_seg.bias"] = torch.zeros(4)
+    torch.save(content, weights)
+    load_window_model(config, weights, device="cpu")
+    assert "tensors" not in caplog.text  # what serves training alone
+    content["state_dict"]["decode_head.convs.0.weight"] = torch.zeros(4)
+    torch.save(content, weights)
+    load_window_model(config, weights, device="cpu")
+    assert "weights.pth: 1 of its tensors are not in the model" in caplog.text
+    assert "such as decode_head.convs.0.weight" in caplog.text
+
+
+def test_a_pipeline_that_resizes_is_told(tmp_path, caplog) -> None:
+    cfg = demo_config()
+    _, weights = save_model(tmp_path, cfg)
+    load_window_model(cfg, weights, device="cpu")
+    assert not caplog.records
+    resize = {"type": "Resize", "scale": (512, 256), "keep_ratio": True}
+    cfg.test_pipeline.insert(1, resize)
+    load_window_model(cfg, weights, device="cpu")
+    assert "test_pipeline resizes images to 512 x 256 px" in caplog.text
+    cfg.test_pipeline[1] = {"type": "Resize", "scale_factor": 2.0}
+    assert resizing(cfg) == "2.0 of their size"
+
+
+def test_the_scope_of_the_program_around_stays(trained) -> None:
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        load_window_model(*trained, device="cpu")
+        assert DefaultScope.get_current_instance().scope_name == "mmpretrain"
+
+
+OLD = {"CLASSES": ("p", "q", "r", "s"), "PALETTE": [[9, 9, index] for index in range(4)]}
+NEW = {"dataset_meta": {"classes": ("e", "f", "g", "h"), "palette": None}}
+
+
+@pytest.mark.parametrize(
+    ("meta", "dataset", "names"),
+    [
+        (OLD, {"type": "LoveDADataset"}, ("p", "q", "r", "s")),
+        ({**OLD, **NEW}, None, ("e", "f", "g", "h")),
+        (
+            {"dataset_meta": {"classes": None}},
+            {"metainfo": {"classes": list("abcd")}},
+            tuple("abcd"),
+        ),
+        ({}, {"type": "LoveDADataset"}, ("class 0", "class 1", "class 2", "class 3")),
+        (
+            {},
+            {"metainfo": {"classes": "classes.txt"}},
+            ("class 0", "class 1", "class 2", "class 3"),
+        ),
+    ],
+)
+def test_classes_are_named_by_whoever_knows_them(tmp_path, meta, dataset, names) -> None:
+    changes = {} if dataset is None else {"test_dataloader.dataset": dataset}
+    model = load_window_model(*save_model(tmp_path, demo_config(**changes), **meta), device="cpu")
+    assert model.classes == names
+    assert len(set(model.palette)) == 4
+    if names == OLD["CLASSES"]:
+        assert model.palette[3] == (9, 9, 3)
+
+
+def test_the_type_of_the_data_set_knows_its_classes(tmp_path) -> None:
+    cfg = demo_config(**{"model.decode_head.num_classes": 7})
+    cfg.merge_from_dict({"test_dataloader.dataset": {"type": "LoveDADataset"}})
+    model = load_window_model(*save_model(tmp_path, cfg), device="cpu")
+    assert model.classes[:3] == ("background", "building", "road")
+
+
+@pytest.mark.parametrize("num_classes", [1, 2])
+def test_one_channel_tells_two_classes_apart(tmp_path, windows, num_classes) -> None:
+    cfg = demo_config(
+        **{"model.decode_head.num_classes": num_classes, "model.decode_head.out_channels": 1,
+           "model.decode_head.threshold": 0.3,
+           "model.decode_head.loss_decode.use_sigmoid": True}
+    )  # fmt: skip
+    names = {"dataset_meta": {"classes": ("ground", "roof"), "palette": [[0, 0, 0], [9, 9, 9]]}}
+    model = load_window_model(*save_model(tmp_path, cfg, **names), device="cpu")
+    assert (model.classes, model.threshold) == (("ground", "roof"), 0.3)
+    assert model(windows).shape == (3, 2, 12, 10)
+
+
+def test_a_config_without_a_model_is_told(trained) -> None:
+    with pytest.raises(ConfigError, match="prediction needs model"):
+        load_window_model(Config({"a": 1}), trained[1])
