@@ -57,13 +57,14 @@ def write_overlay(
         OutputError: If the picture cannot be written; what ``out`` held is then untouched.
     """
     with image.reopen() if isinstance(image, Raster) else Raster(image) as scene:
-        picture = to_rgb(scene.read_preview(PANEL_PX))
+        pixels = scene.read_preview(PANEL_PX)
         name, details = scene.path.name, _details(scene)
         gsd = scene.georeference.gsd if _is_metric(scene) else None
-        metres_per_pixel = None if gsd is None else gsd * scene.width / picture.shape[1]
+        metres_per_pixel = None if gsd is None else gsd * scene.width / pixels.shape[1]
     with Raster(class_map) as raster:
         labels = raster.read_preview(PANEL_PX, smooth=False)[..., 0]
     valid = labels != NODATA_LABEL
+    picture = to_rgb(pixels, valid)
     picture = np.where(valid[..., None], picture, np.uint8(EMPTY)).astype(np.uint8)
     colours = np.where(valid[..., None], paint(labels, palette), np.uint8(EMPTY)).astype(np.uint8)
     mixed = mix(picture, colours, labels, opacity)
@@ -88,16 +89,21 @@ def write_overlay(
         raise OutputError(f"cannot be written ({error.strerror or error})", where=out) from error
 
 
-def to_rgb(pixels: NDArray[Any]) -> Pixels:
+def to_rgb(pixels: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> Pixels:
     """(H, W, bands) of any type -> (H, W, 3) uint8; other types than uint8 are stretched.
 
     The first three bands are taken for red, green and blue; one or two bands give grey.
+
+    Args:
+        pixels: (H, W, bands).
+        valid: (H, W), which of them hold data: the others' values do not stretch them; None: all.
     """
     bands = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
     if bands.dtype == np.uint8:
         return np.ascontiguousarray(bands)
     bands = np.nan_to_num(bands.astype(np.float32))
-    low, high = np.percentile(bands, (2, 98), axis=(0, 1))
+    counted = bands.reshape(-1, 3) if valid is None or not valid.any() else bands[valid]
+    low, high = np.percentile(counted, (2, 98), axis=0)
     return np.clip((bands - low) / np.maximum(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
 
 

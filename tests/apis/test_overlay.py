@@ -105,3 +105,26 @@ def test_an_error_leaves_the_old_picture(tmp_path: Path) -> None:
     scene, class_map = write_pair(tmp_path, np.zeros((8, 8), dtype=np.uint8))
     with pytest.raises(OutputError, match="is a folder"):
         write_overlay(scene, class_map, tmp_path, classes=("a", "b"), palette=PALETTE)
+
+
+def test_pixels_without_data_do_not_spoil_the_stretch(tmp_path: Path) -> None:
+    pixels = np.full((40, 50, 1), -32768, dtype=np.int16)
+    pixels[10:, :, 0] = np.linspace(300, 900, 50).astype(np.int16)
+    stretched = to_rgb(pixels, pixels[..., 0] != -32768)[20, :, 0]
+    assert stretched[0] == 0
+    assert stretched[-1] == 255
+    assert (np.diff(stretched.astype(int)) >= 0).all()
+    # where nothing holds data there is still a picture
+    assert to_rgb(pixels, np.zeros((40, 50), dtype=bool)).shape == (40, 50, 3)
+
+    labels = np.zeros((60, 90), dtype=np.uint8)
+    labels[30:] = 255
+    scene, class_map = write_pair(tmp_path, labels, dtype="int16")
+    with rasterio.open(scene, "r+") as dataset:
+        values = np.broadcast_to(np.arange(90, dtype=np.int16) * 40, (3, 60, 90)).copy()
+        values[:, 30:] = -32768
+        dataset.write(values)
+    out = tmp_path / "page.png"
+    write_overlay(scene, class_map, out, classes=("a", "b"), palette=PALETTE)
+    greys = {colour[0] for colour in colours_of(out) if len(set(colour)) == 1}
+    assert len(greys) > 60
