@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from PIL import Image
 
+from mmrs.datasets.pictures import SUFFIXES, picture_size, read_picture
 from mmrs.datasets.visits import VisitedMixin
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.window_reader import WindowReader
 from mmrs.geo.windows import Window
 from mmrs.registry import DATASETS
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 @DATASETS.register_module()
@@ -35,7 +33,8 @@ class MillionAIDDataset(VisitedMixin, BaseDataset):
     loading steps: it begins with `mmrs.TwoViews`.
 
     Args:
-        data_root: The folder. Its subfolders are searched, unless there is a list.
+        data_root: The folder. Its subfolders are searched, unless there is a list; names that
+            begin with a dot do not count.
         ann_file: A list as ``tools/prepare_dataset.py million_aid`` writes it (``train.txt``):
             image, left, upper, right, lower, with tabs between. With it no image is opened
             before it is needed. None: look at the header of each.
@@ -69,12 +68,16 @@ class MillionAIDDataset(VisitedMixin, BaseDataset):
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
-        if not isinstance(size, int) or size < 1:
-            raise ConfigError(
-                f"must be a whole number >= 1, got {size!r}",
-                where="MillionAIDDataset.size",
-                fix="give pixels, such as 400",
-            )
+        for key, value, least, fix in (
+            ("size", size, 1, "give pixels, such as 400"),
+            ("seed", 0 if seed is None else seed, 0, "give one, or None"),
+        ):
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"must be a whole number >= {least}, got {value!r}",
+                    where=f"MillionAIDDataset.{key}",
+                    fix=fix,
+                )
         self.size = size
         self.seed = seed
         self.dropped_images = 0
@@ -109,16 +112,18 @@ class MillionAIDDataset(VisitedMixin, BaseDataset):
         """A sample as the pipeline gets it.
 
         Raises:
-            DataError: The file is damaged.
+            DataError: The file is damaged, or smaller than the list says.
         """
         info = self.get_data_info(idx)
-        window = Window(*info["window"])
-        pixels, _, _ = self.reader.read(info["img_path"], window)
-        if pixels.dtype != np.uint8:
-            pixels = pixels.astype(np.float32, copy=False)
-        if pixels.shape[2] == 1:
-            # scenes without colour are saved with one band
-            pixels = np.repeat(pixels, 3, axis=2)
+        window, raster = Window(*info["window"]), self.reader.raster(info["img_path"])
+        if window.row + window.height > raster.height or window.col + window.width > raster.width:
+            raise DataError(
+                f"has {raster.height} x {raster.width} px, and no square at row {window.row}, "
+                f"column {window.col} of {self.size}",
+                where=info["img_path"],
+                fix=f"fetch it again, or prepare {self.list_file or 'the data'} again",
+            )
+        pixels = read_picture(self.reader, info["img_path"], window)
         info.update(img=pixels, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2])
         return info
 
@@ -129,18 +134,12 @@ class MillionAIDDataset(VisitedMixin, BaseDataset):
                 where=self.img_root,
                 fix="set data_root; data/README.md says how to get the images",
             )
-        for path in sorted(self.img_root.rglob("*")):
-            if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+        # unlike Path.rglob it goes into linked folders, and passes over hidden names
+        names = glob.iglob("**/*", root_dir=self.img_root, recursive=True)
+        for path in sorted(self.img_root / name for name in names):
+            if path.suffix.lower() not in SUFFIXES or not path.is_file():
                 continue
-            try:
-                with Image.open(path) as picture:  # the header alone
-                    width, height = picture.size
-            except OSError as error:
-                raise DataError(
-                    f"cannot be read as an image ({error})",
-                    where=path,
-                    fix="fetch it again, or take it out of the folder",
-                ) from error
+            height, width = picture_size(path)
             if min(width, height) < self.size:
                 self.dropped_images += 1
                 continue
@@ -155,12 +154,20 @@ class MillionAIDDataset(VisitedMixin, BaseDataset):
                 where=self.list_file,
                 fix="tools/prepare_dataset.py million_aid writes it; or leave ann_file out",
             )
-        for number, line in enumerate(self.list_file.read_text("utf-8").splitlines(), 1):
+        try:
+            lines = self.list_file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"cannot be read as text ({error})", where=self.list_file, fix="prepare it again"
+            ) from error
+        for number, line in enumerate(lines, 1):
             try:
                 name, *box = line.split("\t")
                 left, upper, right, lower = (int(value) for value in box)
                 if right - left != self.size or lower - upper != self.size:
                     raise ValueError(f"not {self.size} x {self.size} px")
+                if left < 0 or upper < 0:
+                    raise ValueError("it begins outside the image")
             except ValueError as error:
                 raise DataError(
                     f"line {number} is no square ({error})",

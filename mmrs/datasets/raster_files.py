@@ -38,7 +38,12 @@ def find_files(patterns: Patterns, root: str | None, key: str) -> list[Path]:
         path = Path(root or "", pattern)
         if path.is_dir():
             suffixes = (*IMAGE_SUFFIXES, *VECTOR_SUFFIXES)
-            here = [p for p in path.iterdir() if p.is_file() and p.suffix.lower() in suffixes]
+            # names that begin with a dot: what macOS puts beside a file, unfinished copies
+            here = [
+                p
+                for p in path.iterdir()
+                if p.suffix.lower() in suffixes and p.name[0] != "." and p.is_file()
+            ]
         elif path.exists():
             here = [path]
         else:

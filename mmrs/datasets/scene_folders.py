@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mmrs.datasets.pictures import SUFFIXES, read_picture
 from mmrs.errors import ConfigError, DataError
 from mmrs.geo.window_reader import WindowReader
-from mmrs.geo.windows import Window
 from mmrs.registry import DATASETS
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 @DATASETS.register_module()
@@ -22,8 +19,8 @@ class SceneFoldersDataset(BaseDataset):
     """Whole pictures or rasters; the name of the folder that holds one is its class.
 
     They are read as the images of pre-training are (`mmrs.MillionAIDDataset`): bands in the order
-    of the file, one band three times. MMPreTrain's ``CustomDataset`` has the same layout, but
-    needs a loading step, which reads 8 bits and three bands in another order.
+    of the file, one band three times, a palette as its colours. MMPreTrain's ``CustomDataset`` has
+    the same layout, but needs a loading step, which reads 8 bits and three bands in another order.
 
     Samples: ``img`` (H, W, bands), ``img_path``, ``gt_label``, ``sample_idx``. The pipeline holds
     no loading step; it brings pictures of several sizes to one, and ends with MMPreTrain's
@@ -34,7 +31,7 @@ class SceneFoldersDataset(BaseDataset):
             names that begin with a dot, do not count.
         classes: Names of the folders, in the order of the labels; others are left out. None: all,
             by name.
-        bands: Which bands, counted from 1; all that are data by default.
+        bands: Which bands, counted from 1, and those as they are; all that are data by default.
         pipeline: Steps after the reading.
         **kwargs: `mmengine.dataset.BaseDataset`: indices, serialize_data, lazy_init, ...
 
@@ -80,11 +77,11 @@ class SceneFoldersDataset(BaseDataset):
             paths = [
                 path
                 for path in sorted(folder.rglob("*"))
-                if path.suffix.lower() in _SUFFIXES and path.name[0] != "." and path.is_file()
+                if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
             ]
             if not paths:
                 raise DataError(
-                    f"there is no picture of class {name!r} ({', '.join(_SUFFIXES)})",
+                    f"there is no picture of class {name!r} ({', '.join(SUFFIXES)})",
                     where=folder,
                     fix="put pictures there, or name the classes that have some (classes=)",
                 )
@@ -98,13 +95,7 @@ class SceneFoldersDataset(BaseDataset):
             DataError: The file is damaged.
         """
         info = self.get_data_info(idx)
-        raster = self.reader.raster(info["img_path"])
-        window = Window(0, 0, raster.height, raster.width)
-        pixels, _, _ = self.reader.read(info["img_path"], window)
-        if pixels.dtype != np.uint8:
-            pixels = pixels.astype(np.float32, copy=False)
-        if pixels.shape[2] == 1:
-            pixels = np.repeat(pixels, 3, axis=2)
+        pixels = read_picture(self.reader, info["img_path"])
         info.update(img=pixels, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2])
         return self.pipeline(info)
 

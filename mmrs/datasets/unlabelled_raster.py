@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 from numpy.typing import NDArray
 
 from mmrs.datasets.cell_windows import CellWindows
+from mmrs.datasets.raster_areas import covered
 from mmrs.datasets.raster_facts import moved, tell_undeclared
 from mmrs.datasets.raster_files import Patterns
 from mmrs.datasets.raster_seg import RasterSegDataset
@@ -39,11 +42,14 @@ class UnlabelledRasterDataset(VisitedMixin, RasterSegDataset):
         images: Paths, folders or globs, relative to ``data_root``.
         size: Of a window, pixels: a number, or (height, width).
         min_valid_ratio: Windows with less data are drawn again, at most ten times around their
-            cell, then around another cell at random.
+            cell, then around another cell at random. Rasters that fill less of a window are left
+            out, which the log counts.
         near_px: How far the window of the second view may lie from that of the first, in rows
             and in columns; 0: both views are of one window.
         seed: With `mmrs.VisitSampler`: windows and augmentation depend on it, on the sample and
             on the visit alone. None: on the worker's generators.
+        area: As in `mmrs.RasterSegDataset`; pixels outside it are as those without data, and
+            cells outside it are left out.
         bands: As in `mmrs.RasterSegDataset`.
         scaling: Likewise.
         max_open_files: Likewise.
@@ -67,6 +73,7 @@ class UnlabelledRasterDataset(VisitedMixin, RasterSegDataset):
         min_valid_ratio: float = 0.5,
         near_px: int = 0,
         seed: int | None = None,
+        area: str | Sequence[float] | None = None,
         bands: Sequence[int] | None = None,
         scaling: Mapping[str, Any] | None = None,
         max_open_files: int = 16,
@@ -96,6 +103,7 @@ class UnlabelledRasterDataset(VisitedMixin, RasterSegDataset):
         super().__init__(
             images=images,
             window_sampler={"type": "grid", "size": size},
+            area=area,
             bands=bands,
             scaling=scaling,
             max_open_files=max_open_files,
@@ -107,7 +115,23 @@ class UnlabelledRasterDataset(VisitedMixin, RasterSegDataset):
 
     def _make_windows(self) -> None:
         super()._make_windows()
-        self.windows = CellWindows(self._shapes, self.sampler_options["size"])
+        size = self.sampler_options["size"]
+        self.windows = CellWindows(
+            self._shapes, size, areas=self.areas, min_ratio=self.min_valid_ratio
+        )
+        small = self.windows.too_small
+        if not small:
+            return
+        height, width = self._shapes[small[0]]
+        path = self.raster_infos()[small[0]]["img_path"]
+        what = (
+            f"{height} x {width} px fill less than {self.min_valid_ratio:.0%} of a window of "
+            f"{size[0]} x {size[1]}"
+        )
+        if not len(self.windows):
+            raise DataError(what, where=path, fix="choose a smaller size, or min_valid_ratio")
+        more = f" (and {len(small) - 1} more)" if small[1:] else ""
+        print_log(f"{path}{more}: {what}; left out", "current", logging.WARNING)
 
     def get_data_info(self, idx: int) -> dict:
         """What is known of a sample; its window is its cell, unmoved."""
@@ -150,6 +174,9 @@ class UnlabelledRasterDataset(VisitedMixin, RasterSegDataset):
         if undeclared and info["img_path"] not in self._told:
             self._told.add(info["img_path"])
             tell_undeclared(info["img_path"], undeclared, window, self.ignore_index)
+        if self.areas is not None:
+            valid = valid & covered(self.areas[info["raster_index"]], window)
+            pixels = np.where(valid[..., None], pixels, 0)
         if self.scaling is not None:
             pixels = self.scaling(pixels)
             pixels[~valid] = 0

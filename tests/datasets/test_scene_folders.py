@@ -58,6 +58,20 @@ def test_one_band_is_read_as_three_and_others_as_they_are(tmp_path):
         data_root=str(tmp_path), classes=["b"], bands=[2, 1], pipeline=[keep]
     )
     assert np.array_equal(chosen[0]["img"], written[[1, 0]].transpose(1, 2, 0))
+    # what was chosen is what a network of one band takes
+    chosen = SceneFoldersDataset(data_root=str(tmp_path), classes=["b"], bands=[2], pipeline=[keep])
+    assert np.array_equal(chosen[0]["img"], written[[1]].transpose(1, 2, 0))
+
+
+def test_a_palette_is_read_as_its_colours(tmp_path):
+    ids = np.arange(64, dtype=np.uint8).reshape(8, 8) % 3
+    colours = np.array([(250, 0, 9), (0, 200, 0), (7, 8, 90)], dtype=np.uint8)
+    picture = Image.fromarray(ids)
+    picture.putpalette(colours.ravel().tolist())
+    (tmp_path / "a").mkdir()
+    picture.save(tmp_path / "a" / "p.png")
+    (sample,) = scenes(tmp_path)
+    assert np.array_equal(sample["img"], colours[ids])
 
 
 def test_empty_and_missing_folders_are_told(tmp_path):

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from mmrs.datasets import MillionAIDDataset, UnlabelledRasterDataset, VisitSampler
@@ -133,6 +134,48 @@ def test_a_set_without_data_is_told(tmp_path):
         rasters(tmp_path)[0]
 
 
+def test_rasters_that_fill_little_of_a_window_are_left_out_and_told(tmp_path, monkeypatch):
+    lines: list[str] = []
+    log = "mmrs.datasets.unlabelled_raster.print_log"
+    monkeypatch.setattr(log, lambda line, *rest: lines.append(line))
+    for name, size_px in (("a", (15, 15)), ("b", (40, 40)), ("c", (9, 100))):
+        make_geotiff(tmp_path / "images" / f"{name}.tif", size_px=size_px)
+    dataset = rasters(tmp_path, size=20, min_valid_ratio=0.6, seed=0)
+    assert len(dataset) == 4
+    assert [line.partition("images/")[2] for line in lines] == [
+        "a.tif (and 1 more): 15 x 15 px fill less than 60% of a window of 20 x 20; left out"
+    ]
+    for index in range(4):
+        assert dataset[index]["img_path"].endswith("b.tif")
+        assert dataset[index]["image_id"] == index
+    # a part of a window is enough where it was asked for
+    assert len(rasters(tmp_path, size=20, min_valid_ratio=0.3)) == 1 + 4 + 5
+    with pytest.raises(DataError, match=r"a\.tif: 15 x 15 px fill less than 60% .* Fix: choose a"):
+        len(rasters(tmp_path, images="images/a.tif", size=20, min_valid_ratio=0.6))
+
+
+@pytest.mark.parametrize("scaling", [None, {"type": "minmax", "min": 0.0, "max": 255.0}])
+def test_nothing_outside_the_area_is_seen(tmp_path, scaling):
+    """The area keeps what pre-training sees apart from what is tested on later."""
+    pixels = np.full((3, 64, 64), 200, dtype=np.uint8)
+    pixels[:, :24, 8:40] = 100
+    make_geotiff(tmp_path / "images" / "a.tif", size_px=(64, 64))
+    with rasterio.open(tmp_path / "images" / "a.tif", "r+") as raster:
+        raster.write(pixels)
+    left, top, side = 500_000.0, 5_400_000.0, 0.3
+    area = (left + 8 * side, top - 24 * side, left + 40 * side, top)
+    dataset = rasters(tmp_path, area=area, min_valid_ratio=0.25, near_px=8, seed=0, scaling=scaling)
+    # of 4 x 4 cells of 16 px those in 2 rows and 3 columns meet it
+    assert len(dataset) == 6
+    seen = set()
+    for index in range(4 * len(dataset)):
+        sample = dataset[index]
+        for view in (sample["img"], sample["near_img"]):
+            seen |= set(np.unique(np.round(view * (255 if scaling else 1))).tolist())
+            assert (view > 0).mean() >= 0.25
+    assert seen == {0, 100}
+
+
 def test_near_positives_come_from_the_neighbourhood(folder):
     dataset = rasters(folder, near_px=6, seed=0)
     found = [dataset[i] for i in range(len(dataset))]
@@ -209,6 +252,55 @@ def test_a_list_gives_the_squares_that_preparing_writes(tmp_path):
         assert np.array_equal(a["img"], b["img"]) and a["image_id"] == b["image_id"]
 
 
+def test_a_palette_is_read_as_its_colours(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 3, (20, 20), dtype=np.uint8)
+    colours = np.array([(250, 0, 9), (0, 200, 0), (7, 8, 90)], dtype=np.uint8)
+    picture = Image.fromarray(ids)
+    picture.putpalette(colours.ravel().tolist())
+    picture.save(tmp_path / "p.png")
+    (sample,) = MillionAIDDataset(data_root=str(tmp_path), size=20, pipeline=[keep])
+    assert np.array_equal(sample["img"], colours[ids])
+
+
+def test_pictures_too_large_for_pillow_and_rasters_that_it_does_not_know(tmp_path, monkeypatch):
+    """Million-AID's largest have 31,672 px a side, three times what Pillow opens."""
+    write_picture(tmp_path / "p.png", 20, 40)
+    make_geotiff(tmp_path / "r.tif", size_px=(20, 20), bands=4, dtype="uint16")
+    for most in (300, 600):  # an error, a warning
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        dataset = MillionAIDDataset(data_root=str(tmp_path), size=20, pipeline=[keep])
+        assert len(dataset) == 3
+    assert dataset[2]["img"].shape == (20, 20, 4)
+
+
+def test_linked_folders_are_searched_and_hidden_names_passed_over(tmp_path):
+    write_picture(tmp_path / "elsewhere" / "farm" / "P1.png", 20, 20)
+    (tmp_path / "elsewhere" / "farm" / "._P1.png").write_bytes(b"what macOS keeps")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(tmp_path / "elsewhere")
+    dataset = MillionAIDDataset(data_root=str(tmp_path / "data"), size=20, pipeline=[keep])
+    assert [sample["img_path"] for sample in dataset] == [
+        str(tmp_path / "data" / "train" / "farm" / "P1.png")
+    ]
+
+
+def test_a_list_of_other_images_is_told(tmp_path):
+    write_picture(tmp_path / "p.png", 30, 30)
+    for box, message in (
+        ("-5\t0\t15\t20", r"train\.txt: line 1 is no square \(it begins outside the image\)"),
+        ("0\t15\t20\t35", r"p\.png: has 30 x 30 px, and no square at row 15, column 0 of 20"),
+        ("40\t0\t60\t20", r"p\.png: has 30 x 30 px, and no square at row 0, column 40 of 20"),
+    ):
+        (tmp_path / "train.txt").write_text(f"p.png\t{box}\n")
+        with pytest.raises(DataError, match=message):
+            MillionAIDDataset(
+                data_root=str(tmp_path), ann_file="train.txt", size=20, pipeline=[keep]
+            )[0]
+    (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"train\.txt: cannot be read as text"):
+        MillionAIDDataset(data_root=str(tmp_path), ann_file="train.txt", size=20)
+
+
 def test_wrong_lists_and_folders_are_told(tmp_path):
     (tmp_path / "train.txt").write_text("a.png\t0\t0\t20\t19\n")
     root = str(tmp_path)
@@ -223,8 +315,10 @@ def test_wrong_lists_and_folders_are_told(tmp_path):
         MillionAIDDataset(data_root=root)
     with pytest.raises(ConfigError, match=r"MillionAIDDataset.size: must be a whole number >= 1"):
         MillionAIDDataset(data_root=root, size=0)
+    with pytest.raises(ConfigError, match=r"MillionAIDDataset.seed: must be a whole number >= 0"):
+        MillionAIDDataset(data_root=root, seed=-1)
     (tmp_path / "q.png").write_text("no picture")
-    with pytest.raises(DataError, match=r"q.png: cannot be read as an image"):
+    with pytest.raises(DataError, match=r"q.png: not a raster that can be read"):
         MillionAIDDataset(data_root=root)
 
 

@@ -56,7 +56,7 @@ def inflate_state_dict(
             continue
         inflated = _inflated(state[key], conv, source_bands)
         if inflated is not None:
-            told.append(_line(f"{name}.weight", state[key], conv))
+            told.append(_line(f"{name}.weight", state[key], conv, source_bands))
             state[key] = inflated
     return told
 
@@ -97,7 +97,7 @@ class _Inflate:
             return
         inflated = _inflated(weight, conv, self.source_bands)
         if inflated is not None:
-            self.tell(_line(self.name, weight, conv))
+            self.tell(_line(self.name, weight, conv, self.source_bands))
             state[key] = inflated
 
 
@@ -110,17 +110,26 @@ def _inflated(
         return None
     if weight.shape[0] != own[0] or weight.shape[2:] != own[2:]:
         return None
+    return inflate_first_conv(weight, own[1], source_bands=_usable(weight, conv, source_bands))
+
+
+def _usable(
+    weight: Tensor, conv: nn.Conv2d, source_bands: Sequence[int | None] | None
+) -> Sequence[int | None] | None:
     named = [band for band in source_bands or () if band is not None]
-    if source_bands is not None and (
-        len(source_bands) != own[1] or any(band >= weight.shape[1] for band in named)
-    ):
-        source_bands = None
-    return inflate_first_conv(weight, own[1], source_bands=source_bands)
+    if source_bands is None or len(source_bands) != conv.in_channels:
+        return None
+    return None if any(band >= weight.shape[1] for band in named) else source_bands
 
 
-def _line(name: str, weight: Tensor, conv: nn.Conv2d) -> str:
+def _line(
+    name: str, weight: Tensor, conv: nn.Conv2d, source_bands: Sequence[int | None] | None
+) -> str:
+    known, bands = weight.shape[1], conv.in_channels
+    rule = "known bands keep theirs, further ones get the mean"
+    if bands < known and _usable(weight, conv, source_bands) is None:
+        rule = "nothing says which of them, so each gets the mean"
     return (
-        f"{name}: weights of {weight.shape[1]} bands are inflated to {conv.in_channels}: known "
-        f"bands keep theirs, further ones get the mean, all times "
-        f"{weight.shape[1]}/{conv.in_channels}"
+        f"{name}: weights of {known} bands are inflated to {bands}: {rule}, all times "
+        f"{known}/{bands}"
     )

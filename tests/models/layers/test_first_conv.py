@@ -47,6 +47,19 @@ def build(name: str, in_channels: int, **options: Any) -> nn.Module:
     return MODELS.build({**copy.deepcopy(BACKBONES[name]), "in_channels": in_channels, **options})
 
 
+def test_the_line_says_which_rule_was_followed() -> None:
+    """Of five bands for two nothing says which are known, unless it is told."""
+    conv = nn.Sequential(nn.Conv2d(2, 1, 1, bias=False))
+    weight = torch.arange(5.0).view(1, 5, 1, 1)
+    (line,) = inflate_state_dict({"0.weight": weight}, conv)
+    assert line.endswith(
+        "of 5 bands are inflated to 2: nothing says which of them, so each gets the mean, all "
+        "times 5/2"
+    )
+    (line,) = inflate_state_dict({"0.weight": weight}, conv, source_bands=(3, 1))
+    assert line.endswith("to 2: known bands keep theirs, further ones get the mean, all times 5/2")
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_backbone_takes_four_bands_and_loads_weights_of_three(name: str, tmp_path: Path) -> None:
     source = build(name, 3)
