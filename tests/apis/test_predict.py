@@ -510,7 +510,7 @@ def test_pipelines_that_windows_cannot_follow_are_refused(pipeline: list, messag
 
 
 def test_steps_that_touch_labels_alone_are_no_hindrance() -> None:
-    cfg = load("ifwm/ifw_hrnet-w18_whu_building.py")
+    cfg = load("ifwm/ifw_hrnet-w48_whu_building.py")
     steps = [type_name(step) for step in cfg.test_dataloader.dataset.pipeline]
     assert "MapLabels" in steps
     check_windows_can_follow(cfg)
