@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import rasterio
 from rasterio.errors import RasterioError
 
 from mmrs.apis.scene_settings import Settings, scene_fingerprint
 from mmrs.apis.scene_stream import Scene
-from mmrs.geo.georeference import allow_missing_georeference
+from mmrs.errors import DataError
+from mmrs.geo.plain_files import open_plain
 from mmrs.geo.raster import Raster
 from mmrs.geo.raster_output import SUFFIXES
 
@@ -48,9 +48,9 @@ def is_own_output(path: Path) -> bool:
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """The tags of a raster; none where it cannot be read."""
+    """The tags of a raster; none where it cannot be read, or names other files or servers."""
     try:
-        with allow_missing_georeference(), rasterio.open(path) as dataset:
+        with open_plain(path) as dataset:
             return dict(dataset.tags())
-    except (RasterioError, OSError):
+    except (DataError, RasterioError, OSError):
         return {}

@@ -170,3 +170,19 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch, caplo
     assert [image.name for image, _ in pairs] == ["y.tif"]
     (told,) = caplog.messages
     assert told.endswith("in/a: passed over, the folder cannot be read (Permission denied)")
+
+
+@pytest.mark.parametrize("name", ["c.tif", "c.png"])
+def test_looking_for_own_maps_opens_nothing_but_the_files_themselves(tmp_path: Path, name: str):
+    """Of some formats the mere opening asks a server; a suffix tells nothing of the format."""
+    touch(tmp_path, "in/a.tif")
+    tags = {"CLASS_NAMES": "a", "TIFFTAG_SOFTWARE": "mmrs 1", "Software": "mmrs 1"}
+    told = "".join(f'<MDI key="{key}">{value}</MDI>' for key, value in tags.items())
+    (tmp_path / "in" / name).write_text(
+        f'<VRTDataset rasterXSize="4" rasterYSize="4"><Metadata>{told}</Metadata>'
+        '<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename>/vsicurl/'
+        "http://127.0.0.1:9/c.tif</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    pairs = expand_scenes(str(tmp_path / "in"), str(tmp_path / "out"))
+    # which is told when it is looked at as a scene
+    assert [image.name for image, _ in pairs] == ["a.tif", name]
