@@ -155,10 +155,11 @@ def _image_fingerprint(scene: Scene, settings: Settings, source: Raster | None) 
     if isinstance(scene.image, ArrayRaster):
         place = place_state(scene.image.georeference)
         return {"image": scene.image.fingerprint(), "place": place}
-    if isinstance(scene.image, Raster):
+    if isinstance(scene.image, Raster) and scene.image.in_memory:
         return {"image": [str(scene.image.path)]}  # nothing goes on from there: see `plan_scene`
     try:
-        with Raster(scene.image) if source is None else nullcontext(source) as raster:
+        path = scene.image.path if isinstance(scene.image, Raster) else scene.image
+        with Raster(path) if source is None else nullcontext(source) as raster:
             return raster_state(raster, overviews=settings.resample)
     except OSError as error:
         raise OutputError(f"its image {scene.image} is gone", where=str(scene.out)) from error

@@ -16,6 +16,7 @@ from mmrs.apis.scene_settings import SceneOutputs
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.array_raster import ArrayRaster
 from mmrs.geo.locked_file import open_locked
+from mmrs.geo.raster import Raster
 from mmrs.geo.row_spool import spool_path
 from tests.apis.predict_server import SharpModel
 from tests.fake_data import make_geotiff
@@ -154,8 +155,11 @@ def test_what_a_killed_process_left_is_removed(pairs: list, skip_bad: bool):
     assert not left.exists()
 
 
-def test_what_lies_beside_an_image_counts(pairs: list):
-    assert calls(pairs) > 0
+@pytest.mark.parametrize("opened", [False, True])
+def test_what_lies_beside_an_image_counts(pairs: list, opened: bool):
+    given = [(Raster(image) if opened else image, out) for image, out in pairs]
+    assert calls(given) > 0
+    assert calls(given) == 0
     image = pairs[0][0]
     before = image.stat()
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(image, "r+") as dataset:
@@ -164,7 +168,8 @@ def test_what_lies_beside_an_image_counts(pairs: list):
         dataset.write_mask(mask)
     os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
     model = CountedModel()
-    written = predict_scenes(pairs, model, window=16, resume=True)
+    given = [(Raster(image) if opened else image, out) for image, out in pairs]
+    written = predict_scenes(given, model, window=16, resume=True)
     assert model.calls > 0
     assert [scene.nodata_pixels for scene in written] == [10 * 30, 0]
 

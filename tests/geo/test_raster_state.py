@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 
+from mmrs.geo.georeference import allow_missing_georeference
 from mmrs.geo.raster import Raster
 from mmrs.geo.raster_state import raster_state
 from tests.fake_data import make_geotiff
@@ -108,3 +111,26 @@ def test_the_place_counts_and_the_folder_does_not(folder: Path, tmp_path_factory
 def place(path: Path) -> None:
     with rasterio.open(path, "r+") as dataset:
         dataset.transform = Affine(2, 0, 5, 0, -2, 9)
+
+
+def test_control_points_and_rpcs_are_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "gcps.tif"
+    profile = {"driver": "GTiff", "height": 8, "width": 9, "count": 1, "dtype": "uint8"}
+    found = []
+    for shift in (0, 0, 1):
+        points = [GroundControlPoint(row, col, col + shift, -row) for row, col in [(0, 0), (0, 9)]]
+        with rasterio.open(path, "w", **profile, gcps=points, crs="EPSG:32633"):
+            pass
+        assert state(path) == state(path)
+        found.append(state(path)["place"])
+    coefficients = [1.0, *(0.0,) * 19]
+    for height in (0.0, 7.0):
+        rpcs = RPC(
+            height, 100.0, 45.0, 0.1, coefficients, coefficients, 4.0, 4.0, 12.0, 0.1,
+            coefficients, coefficients, 4.0, 4.0,
+        )  # fmt: skip
+        with allow_missing_georeference(), rasterio.open(path, "w", **profile, rpcs=rpcs):
+            pass
+        assert state(path) == state(path)
+        found.append(state(path)["place"])
+    assert found[0] == found[1] and len(set(found)) == 4
