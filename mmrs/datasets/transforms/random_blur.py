@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
+from numpy.typing import NDArray
 
 from mmrs.errors import ConfigError
 from mmrs.registry import TRANSFORMS
+
+_TYPES = ("uint8", "uint16", "int16", "float32", "float64")  # that OpenCV blurs
+_MOST = 128  # bands that it takes at once, from version 5 on
 
 
 @TRANSFORMS.register_module()
@@ -47,10 +52,27 @@ class RandomBlur(BaseTransform):
             return results
         sigma = float(np.random.uniform(*self.sigma_px))
         image = results["img"]
-        # mirrored at the edges: a border of 0 would darken them
-        blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+        stacked = image[..., None] if image.ndim == 2 else image
+        parts = [
+            _blurred(stacked[..., first : first + _MOST], sigma)
+            for first in range(0, stacked.shape[-1], _MOST)
+        ]
+        blurred = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
         results["img"] = blurred.reshape(image.shape)
         return results
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sigma_px={self.sigma_px}, prob={self.prob})"
+
+
+def _blurred(image: NDArray[Any], sigma: float) -> NDArray[Any]:
+    """(H, W, bands) of any type but complex, rounded where that is whole numbers."""
+    values = image if image.dtype.name in _TYPES else image.astype(np.float64)
+    # mirrored at the edges: a border of 0 would darken them
+    found = cv2.GaussianBlur(
+        np.ascontiguousarray(values), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101
+    ).reshape(image.shape)
+    if found.dtype == image.dtype:
+        return found
+    whole = np.issubdtype(image.dtype, np.integer)
+    return (np.rint(found) if whole else found).astype(image.dtype)

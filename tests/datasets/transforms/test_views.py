@@ -52,6 +52,16 @@ def test_blur_is_scipys_and_keeps_bands_and_type(dtype, bands):
         assert np.abs(found[..., band] - exact).max() < 1.5
 
 
+@pytest.mark.parametrize(("dtype", "bands"), [("float32", 300), ("uint32", 2), ("int8", 3)])
+def test_blur_of_more_bands_and_other_types_than_opencv_takes(dtype, bands):
+    image = np.random.default_rng(0).integers(0, 100, (12, 10, bands)).astype(dtype)
+    found = RandomBlur(sigma_px=(1.0, 1.0), prob=1.0)({"img": image})["img"]
+    assert found.shape == image.shape and found.dtype == image.dtype
+    for band in (0, bands - 1):
+        exact = gaussian_filter(image[..., band].astype(np.float64), 1.0, mode="mirror")
+        assert np.abs(found[..., band] - exact).max() < 0.6
+
+
 def test_blur_happens_as_often_as_told():
     image = np.random.default_rng(0).random((8, 8, 2)).astype(np.float32)
     np.random.seed(0)
