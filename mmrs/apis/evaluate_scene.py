@@ -31,7 +31,7 @@ from mmrs.engine.seg_metric import (
     save_matrix,
     seg_values,
 )
-from mmrs.errors import ConfigError, DataError
+from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 
 Pair = tuple[str | Path, str | Path]
@@ -130,6 +130,8 @@ def evaluate_scenes(
     _check_width(names, boundary_px, boundary_m)
     if not pairs:
         raise ConfigError("no class map and label raster", fix="name MAP LABEL")
+    if confusion_matrix is not None:
+        _check_matrix(Path(confusion_matrix), pairs)
     rule = LabelRule(
         label_map=dict(label_map or {}),
         reduce_zero_label=reduce_zero_label,
@@ -190,6 +192,13 @@ def _open(
     )
     stack.callback(labels.close)
     return raster, labels
+
+
+def _check_matrix(path: Path, pairs: Sequence[Pair]) -> None:
+    if path.resolve() in {Path(each).resolve() for pair in pairs for each in pair}:
+        raise OutputError(
+            "would overwrite a file that is evaluated", where=path, fix="name a .csv of its own"
+        )
 
 
 def _warn_without_place(raster: Raster, labels: SceneLabels) -> None:

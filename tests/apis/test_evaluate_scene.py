@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from mmrs.apis import scene_counts
 from mmrs.apis.evaluate_scene import evaluate_scenes, parse_label_map
-from mmrs.errors import ConfigError, DataError, LabelError, MmrsError
+from mmrs.errors import ConfigError, DataError, LabelError, MmrsError, OutputError
 from mmrs.geo.class_map import write_class_map
 from mmrs.geo.raster import Georeference, allow_missing_georeference
 from tests import oracles
@@ -282,6 +282,15 @@ def test_maps_that_are_none_are_refused(tmp_path, scene):
         evaluate_scenes([scene[0], (other, label)])
     with pytest.raises(MmrsError, match="no class map"):
         evaluate_scenes([])
+
+
+def test_the_matrix_replaces_no_file_that_is_evaluated(scene):
+    pair = scene[0]
+    for path in pair:
+        before = path.read_bytes()
+        with pytest.raises(OutputError, match="would overwrite a file that is evaluated"):
+            evaluate_scenes([pair], confusion_matrix=path)
+        assert path.read_bytes() == before
 
 
 def test_the_words_of_a_label_map():
