@@ -316,6 +316,11 @@ def _open(path: Path) -> Any:
     if not path.is_file():
         what = "is a folder, not a raster" if path.is_dir() else "no such file"
         raise DataError(what, where=path, fix="name an image or GeoTIFF")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        where = ascii(str(path))
+        raise DataError("its name is not UTF-8", where=where, fix="rename it") from error
     if not is_vrt(path):
         return open_plain(path)
     checked = safe_vrt(path)

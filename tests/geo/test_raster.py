@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -288,3 +289,11 @@ def test_bands_with_nodata_values_of_their_own(tmp_path: Path, bands: list[int] 
     with Raster(path, bands=bands) as raster:
         np.testing.assert_array_equal(raster.read_with_valid()[1], expected)
         np.testing.assert_array_equal(raster.read_valid(), expected)
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/stra\xdfe.tif"
+    with open(name, "wb"):
+        pass
+    with pytest.raises(DataError, match=r"stra\\udcdfe\.tif': its name is not UTF-8"):
+        Raster(os.fsdecode(name))
