@@ -18,6 +18,7 @@ from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
 from mmrs.apis.onnx_model import INPUT, OUTPUT
+from mmrs.apis.silent_stdout import silent_stdout
 from mmrs.apis.window_model import SegmentorWindowModel
 from mmrs.errors import ConfigError
 from mmrs.ops import attention
@@ -123,7 +124,12 @@ def trace_graph(
     example = torch.zeros(count, bands, height, width)
     export = _by_trace if exporter == "trace" else _by_dynamo
     try:
-        with torch.no_grad(), warnings.catch_warnings(), _exportable_operators(exporter):
+        with (
+            torch.no_grad(),
+            warnings.catch_warnings(),
+            silent_stdout(),  # PyTorch prints a graph that it cannot export, thousands of lines
+            _exportable_operators(exporter),
+        ):
             # of deprecation, and of every branch that tracing fixes: the check afterwards tells
             warnings.simplefilter("ignore")
             proto = export(graph, example, opset)
