@@ -170,9 +170,10 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, predict, say where the maps are."""
-    # options may stand between the files
     parser = parser_of_predict()
-    args = parser.parse_intermixed_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    # options may stand between the files; argparse loses a file there where -- is used
+    args = (parser.parse_args if "--" in words else parser.parse_intermixed_args)(words)
     if not args.crf and (args.crf_halo, args.crf_scale) != (None, None):
         parser.error("--crf-halo and --crf-scale go with --crf")
 

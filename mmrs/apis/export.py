@@ -19,7 +19,7 @@ from mmrs.apis.onnx_graph import DEFAULT_OPSET, EXPORTERS, Exporter, trace_graph
 from mmrs.apis.onnx_metadata import OnnxMetadata, seal
 from mmrs.apis.onnx_model import read_onnx_model
 from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
-from mmrs.apis.window_protocol import Size, half
+from mmrs.apis.window_protocol import Size, as_size, half
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.atomic import atomic_path
 
@@ -164,9 +164,9 @@ def _leave_out_crf(model: SegmentorWindowModel, without_crf: bool) -> tuple[str,
 def _window_and_stride(
     model: SegmentorWindowModel, window: int | Size | None, stride: int | Size | None
 ) -> tuple[Size, Size]:
-    size = model.window if window is None else _pair(window)
+    size = as_size(model.window if window is None else window)
     if stride is not None:
-        step = _pair(stride)
+        step = as_size(stride, "stride")
     else:
         step = model.stride if window is None else half(size)
     if not all(1 <= s <= w for s, w in zip(step, size, strict=True)):
@@ -175,10 +175,6 @@ def _window_and_stride(
             fix="choose another --stride or --window",
         )
     return size, step
-
-
-def _pair(value: int | Size) -> Size:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 def _bands(model: SegmentorWindowModel, where: str) -> int:

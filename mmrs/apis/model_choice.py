@@ -52,11 +52,19 @@ class ModelChoice:
         Raises:
             UsageError: They cannot.
         """
-        if not self.is_onnx and len(self.files) != 2:
+        suffixes = [os.path.splitext(name)[1].lower() for name in self.files]
+        if not self.is_onnx and (len(self.files) != 2 or ".onnx" in suffixes):
+            quoted = ", and a pattern of several scenes in quotes" if len(self.files) > 2 else ""
             raise UsageError(
                 f"a model is a config and a checkpoint, or one .onnx file, got "
                 f"{' '.join(self.files)}",
-                fix="predict.py IMAGE CONFIG CHECKPOINT OUT, or predict.py IMAGE MODEL.onnx OUT",
+                fix="predict.py IMAGE CONFIG CHECKPOINT OUT, or predict.py IMAGE MODEL.onnx OUT"
+                + quoted,
+            )
+        if suffixes[1:] == [".py"] and suffixes[0] != ".py":
+            raise UsageError(
+                f"the config comes first, got {' '.join(self.files)}",
+                fix="predict.py IMAGE CONFIG CHECKPOINT OUT",
             )
         given = {
             "--cfg-options": self.cfg_options,

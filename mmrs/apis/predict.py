@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import rasterio
 
@@ -18,9 +18,10 @@ from mmrs.apis.scene_resume import check_identity, run_scenes
 from mmrs.apis.scene_run import SceneResult
 from mmrs.apis.scene_settings import SceneOutputs, Settings
 from mmrs.apis.scene_stream import Scene
-from mmrs.apis.window_protocol import Size, WindowModel, half
+from mmrs.apis.window_protocol import Size, WindowModel, as_size, half
 from mmrs.errors import ConfigError, DataError, EnvironmentError, OutputError
 from mmrs.geo.array_raster import DatasetRaster
+from mmrs.geo.atomic import make_folder
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.palette import NODATA_LABEL
@@ -191,8 +192,11 @@ def predict_scenes(
     """
     if batch_size < 1:
         raise ConfigError(f"batch size must be >= 1, got {batch_size}")
+    if blend not in get_args(BlendKind):
+        raise ConfigError(f"blend must be one of {', '.join(get_args(BlendKind))}, got {blend!r}")
+    size = as_size(model.window if window is None else window)
     if stride is None:
-        stride = model.stride if window is None else half(_pair(window))
+        stride = model.stride if window is None else half(size)
     settings = Settings(
         batch_size=batch_size,
         blend=blend,
@@ -207,11 +211,10 @@ def predict_scenes(
         check_identity(settings.model)
     if crf is not None:
         model = _without_window_crf(model)
-    size = model.window if window is None else window
     paths = [(_image(image), _target(out)) for image, out in pairs]
     check_outputs(paths, settings.outputs)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        scenes = _plan_scenes(paths, model, size, stride, settings)
+        scenes = _plan_scenes(paths, model, size, as_size(stride, "stride"), settings)
     return [
         _scene_map(result.scene, model, result.counts)
         for result in run(scenes, model, settings, progress)
@@ -222,8 +225,8 @@ def predict_scenes(
 def _plan_scenes(
     pairs: Sequence[tuple[Path | Raster, Path | MemoryRows]],
     model: WindowModel,
-    window: int | Size,
-    stride: int | Size,
+    window: Size,
+    stride: Size,
     settings: Settings,
 ) -> list[Scene]:
     scenes = []
@@ -241,8 +244,8 @@ def plan_scene(
     image: Path | Raster,
     out: Path | MemoryRows,
     model: WindowModel,
-    window: int | Size,
-    stride: int | Size,
+    window: Size,
+    stride: Size,
     settings: Settings,
 ) -> Scene:
     """Look at a scene: whether it can be predicted, and in which windows.
@@ -315,7 +318,4 @@ def _check_overlay(image: Path | Raster, out: str | Path | MemoryRows, overlay: 
     others = {Path(path).resolve() for path in (image, out) if not isinstance(path, Raster)}
     if overlay.resolve() in others:
         raise OutputError("would overwrite another file of this run", where=overlay)
-
-
-def _pair(value: int | Size) -> Size:
-    return (value, value) if isinstance(value, int) else value
+    make_folder(overlay)

@@ -12,6 +12,7 @@ from typing import Any
 
 import rasterio
 
+from mmrs.apis.cli import UsageError
 from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.model_choice import ModelChoice
@@ -25,10 +26,12 @@ from mmrs.apis.scene_outputs import check_outputs
 from mmrs.apis.scene_ranks import run_on_ranks
 from mmrs.apis.scene_resume import run_scenes
 from mmrs.apis.scene_settings import SceneOutputs
-from mmrs.apis.window_protocol import Size, WindowModel
+from mmrs.apis.window_protocol import Size, WindowModel, as_size, stride_of
 from mmrs.errors import ConfigError, EnvironmentError, OutputError
+from mmrs.geo.atomic import make_folder
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.raster import Raster
+from mmrs.geo.vector_options import VectorOptions
 
 EXIT_SKIPPED = 1
 
@@ -83,7 +86,7 @@ def predict_command(
         quiet_but_first(group)
         model.check()
         _check_numbers(batch_size=batch_size, window=window, stride=stride)
-        _ = outputs.vector_options  # refuses what has no meaning
+        _check_vector_options(outputs)
         pairs = expand_scenes(image, out)
         check_outputs(pairs, outputs)
         single = is_single(image)
@@ -92,6 +95,8 @@ def predict_command(
             with rasterio.Env(), Raster(image):
                 pass
         loaded = (model if group is None else model.on_own_device()).load()
+        for picture in pictures.values():
+            make_folder(picture)  # a place that cannot be written is told before hours of work
         with progress_bar("windows") as progress:
             maps = predict_scenes(
                 pairs,
@@ -202,13 +207,21 @@ def _check_numbers(**numbers: int | None) -> None:
             raise ConfigError(f"must be >= 1, got {number}", where=f"--{name.replace('_', '-')}")
 
 
+def _check_vector_options(outputs: SceneOutputs) -> None:
+    # asked for, they refuse what has no meaning
+    if outputs.vectors is None and outputs.vector_options != VectorOptions():
+        raise UsageError(
+            "smallest areas and simpler borders are of polygons, and none are asked for",
+            fix="add --vectors gpkg, or leave --min-area-... and --simplify-... out",
+        )
+
+
 def _stride(
     model: WindowModel, window: int | None, stride: int | None, overlap: int | None
 ) -> int | Size | None:
     if overlap is None:
         return stride
-    height, width = model.window if window is None else (window, window)
-    return height - overlap, width - overlap
+    return stride_of(model.window if window is None else as_size(window), overlap)
 
 
 def _pictures(

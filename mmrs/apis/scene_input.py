@@ -38,7 +38,10 @@ def open_scene(
     image = raster.path
     try:
         found = contract_of_raster(raster)
-        check_same_bands(contract, found, where=image, fix=raster.bands_fix)
+        fix = raster.bands_fix
+        if fix is not None and found.bands == contract.bands:
+            fix = "give values as the files of the training hold them, in that type"
+        check_same_bands(contract, found, where=image, fix=fix)
     except DataError:
         raster.close()
         raise

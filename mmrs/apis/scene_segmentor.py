@@ -16,7 +16,7 @@ from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.predict import Progress, SceneMap, predict_scene
 from mmrs.apis.scene_prediction import ScenePrediction
 from mmrs.apis.scene_settings import SceneOutputs
-from mmrs.apis.window_protocol import Size, WindowModel
+from mmrs.apis.window_protocol import Size, WindowModel, as_size, stride_of
 from mmrs.errors import ConfigError
 from mmrs.geo.array_raster import ArrayRaster, DatasetRaster, file_of_dataset
 from mmrs.geo.blending import BlendKind
@@ -78,7 +78,8 @@ class SceneSegmentor:
             "weights": weights, "cfg_options": cfg_options, "amp": amp, "compile": compile,
             "channels_last": channels_last, "device": device, "threads": threads,
         }  # fmt: skip
-        ready: WindowModel = _load(model, {key: value for key, value in given.items() if value})
+        told = {key: v for key, v in given.items() if v not in (None, {}) and v is not False}
+        ready: WindowModel = _load(model, told)
         if symmetries != "none" or tuple(scales) != (1.0,):
             ready = AugmentedWindowModel(ready, symmetries=symmetries, scales=scales)
         self.model = ready
@@ -182,9 +183,7 @@ class SceneSegmentor:
             return stride
         if stride is not None:
             raise ConfigError("stride and overlap say the same: give one of them")
-        size = self.model.window if window is None else window
-        height, width = (size, size) if isinstance(size, int) else size
-        return height - overlap, width - overlap
+        return stride_of(as_size(self.model.window if window is None else window), overlap)
 
     def _prediction(self, kept: MemoryRows, written: SceneMap) -> ScenePrediction:
         rows = kept.result()

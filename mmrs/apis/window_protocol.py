@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmrs.apis.channel_contract import ChannelContract
+from mmrs.errors import ConfigError
 
 Size = tuple[int, int]  # (rows, columns), in pixels
 
@@ -38,6 +40,35 @@ class WindowModel(Protocol):
     def __call__(self, windows: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels in file order, (N, h, w, bands) -> probabilities (N, K, h, w)."""
         ...
+
+
+def as_size(value: Any, name: str = "window") -> Size:
+    """Pixels, or (rows, columns), as a pair.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    try:
+        rows, cols = value if isinstance(value, Iterable) else (value, value)
+        return operator.index(rows), operator.index(cols)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{name} must be whole pixels, or (rows, columns), got {value!r}"
+        ) from error
+
+
+def stride_of(window: Size, overlap: int) -> Size:
+    """The step between windows that share ``overlap`` pixels.
+
+    Raises:
+        ConfigError: No windows can share so many.
+    """
+    rows, cols = window
+    if not 0 <= overlap < min(window):
+        raise ConfigError(
+            f"overlap must be from 0 to below the window ({rows} x {cols}), got {overlap}"
+        )
+    return rows - overlap, cols - overlap
 
 
 def half(window: Size) -> Size:

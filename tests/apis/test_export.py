@@ -411,6 +411,24 @@ def test_one_wrong_weight_is_not_published(
     assert list(published.parent.iterdir()) == [published]
 
 
+@pytest.mark.parametrize("what", ["operator", "opset"])
+def test_a_graph_that_cannot_be_exported_is_not_printed(
+    picture: Trained, published: Path, monkeypatch: pytest.MonkeyPatch, capfd, what: str
+) -> None:
+    options: dict[str, Any] = {"opset": 99} if what == "opset" else {}
+    if what == "operator":
+        scale = onnx_graph.PixelsToProbabilities.scale
+        monkeypatch.setattr(
+            onnx_graph.PixelsToProbabilities, "scale",
+            lambda self, x: torch.special.i0e(scale(self, x)),
+        )  # fmt: skip
+    with pytest.raises(ConfigError, match="cannot export it to opset"):
+        export_onnx(picture.config, picture.checkpoint, published, **options)
+    print("still heard")
+    assert capfd.readouterr() == ("still heard\n", "")
+    assert published.read_bytes() == b"before"
+
+
 def test_a_size_that_was_fixed_while_tracing_is_not_published(
     picture: Trained, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

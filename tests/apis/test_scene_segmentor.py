@@ -257,12 +257,31 @@ def test_calls_from_several_threads_take_turns() -> None:
         ({"stride": 4, "overlap": 4}, "stride and overlap say the same"),
         ({"resample": True}, "array: only a file can be read at another pixel size"),
         ({"window": 0}, "window must be >= 1, got 0"),
+        ({"window": 8.5}, r"window must be whole pixels, or \(rows, columns\), got 8.5"),
+        ({"window": (8,)}, r"window must be whole pixels, or .* got \(8,\)"),
+        ({"stride": "8"}, "stride must be whole pixels"),
+        ({"window": (16, 8), "overlap": 8}, r"overlap must be .* window \(16 x 8\), got 8"),
+        ({"blend": "linear"}, "blend must be one of cosine, gaussian, flat, got 'linear'"),
         ({"batch_size": 0}, "batch size must be >= 1, got 0"),
     ],
 )
 def test_options_without_a_meaning_are_refused(how: dict, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         SceneSegmentor(PlaceModel())(make_pixels(), **how)
+
+
+def test_sizes_may_be_numbers_of_numpy() -> None:
+    segmentor, pixels = SceneSegmentor(PlaceModel()), make_pixels()
+    found = segmentor(pixels, window=np.int64(16), stride=np.array([8, 4]))
+    expected = segmentor(pixels, window=16, stride=(8, 4))
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.windows == expected.windows
+
+
+def test_values_of_another_type_get_their_own_mend() -> None:
+    told = r"float64 found, .* expected\. Fix: give values as the files of the training hold them"
+    with pytest.raises(DataError, match=told):
+        SceneSegmentor(PlaceModel())(make_pixels().astype(np.float64))
 
 
 def test_what_is_no_scene_or_no_model_is_refused(tmp_path: Path) -> None:
@@ -284,6 +303,8 @@ def test_what_is_no_scene_or_no_model_is_refused(tmp_path: Path) -> None:
         SceneSegmentor("config.py")
     with pytest.raises(ConfigError, match="weights has no meaning for an ONNX file"):
         SceneSegmentor("model.onnx", "weights.pth")
+    with pytest.raises(ConfigError, match="threads must be >= 1, got 0"):
+        SceneSegmentor("model.onnx", threads=0)
     with pytest.raises(ConfigError, match="amp has no meaning for an ONNX file"):
         SceneSegmentor("model.onnx", amp="bf16")
     with pytest.raises(ConfigError, match="threads has no meaning for a config"):

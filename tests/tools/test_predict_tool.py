@@ -95,7 +95,9 @@ def test_a_picture_becomes_a_map_and_an_overlay(
         ({"checkpoint": "no.pth"}, [], "no.pth: there is no such file"),
         ({"checkpoint": "scene.png"}, [], "scene.png: "),
         ({}, ["--stride", "40"], "stride must be <= window (32), got 40"),
-        ({}, ["--overlap", "32"], "stride must be >= 1, got 0"),
+        ({}, ["--overlap", "32"], "overlap must be from 0 to below the window (32 x 32), got 32"),
+        ({}, ["--overlap", "-1"], "overlap must be from 0"),
+        ({}, ["--overlay", "/dev/null/page.png"], "page.png: cannot make its folder"),
         ({}, ["--overlay", "page.jpg"], "page.jpg: the overlay is a PNG"),
         ({}, ["--cfg-options", "model.decode_head.num_classes=5"], "weights.pth: decode_head."),
     ],
@@ -170,3 +172,13 @@ def test_help_needs_no_torch() -> None:
     )
     assert "--overlap" in done.stdout
     assert " torch" not in done.stderr
+
+
+def test_files_may_stand_behind_two_dashes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, config, weights = arguments(folder, tmp_path / "map.tif")[:3]
+    (tmp_path / "-scene.png").write_bytes(Path(image).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert run(load_main(), ["--device", "cpu", "--", "-scene.png", config, weights, "-m.tif"]) == 0
+    assert (tmp_path / "-m.tif").is_file()
