@@ -16,6 +16,8 @@ from mmrs.geo.atomic import atomic_path
 from mmrs.geo.disk_space import write_error
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.pixel_area import PixelAreas
+from mmrs.geo.region_sums import area_of_runs
+from mmrs.geo.runs import find_runs
 
 COLUMNS = ("class_id", "class", "pixels", "area_m2", "area_ha", "area_km2", "share_of_valid")
 _PER_HA, _PER_KM2 = 1e4, 1e6
@@ -58,7 +60,13 @@ class AreaTable:
         else:
             by_row = np.stack([np.bincount(row, minlength=256) for row in labels])
             counts = by_row.sum(axis=0)
-            self._square_metres += self._areas.of_rows(self.rows, len(labels)) @ by_row
+            pixel_m2 = self._areas.of_pixels(self.rows, len(labels))
+            if pixel_m2.ndim == 1:
+                self._square_metres += pixel_m2 @ by_row
+            else:
+                runs = find_runs(labels)
+                areas = area_of_runs(runs, labels.shape[1], pixel_m2)
+                self._square_metres += np.bincount(runs.labels, weights=areas, minlength=256)
         wrong = np.flatnonzero(counts[len(self.classes) : NODATA_LABEL])
         if len(wrong):
             raise LabelError(

@@ -24,6 +24,7 @@ _PIECES = 64  # that a row's sides are cut into: they need be no parallels of la
 _POLAR_DEG, _PARALLEL_DEG = 60.0, 1e-3
 # UTM is true to a thousandth; polar and web maps are off by percents and more
 _TRUE_WITHIN = 0.01
+_SAME_WITHIN = 1e-4  # of pixels along a row
 
 
 class PixelAreas:
@@ -47,6 +48,7 @@ class PixelAreas:
         else:
             self.method = "on the WGS 84 ellipsoid, row by row"
         self.middle_m2 = float(self.of_rows(height // 2, 1)[0])
+        self._vary_along_rows = grid_m2 is None and self._differ_along_rows()
 
     def of_rows(self, first: int, count: int) -> NDArray[np.float64]:
         """Mean area of the pixels of rows, (count,); 0 for rows that reach beyond the Earth.
@@ -60,6 +62,27 @@ class PixelAreas:
         # all pieces of a row, or none: `mean` of them hands on what is not known
         areas = self._of_pieces(first, count).mean(axis=1)
         return np.where(np.isfinite(areas), areas, 0.0)
+
+    def of_pixels(self, first: int, count: int) -> NDArray[np.float64]:
+        """Area of the pixels of rows; 0 for rows that reach beyond the Earth.
+
+        Args:
+            first: The first row.
+            count: Rows.
+
+        Returns:
+            (count,), or where it changes along a row (count, pieces): the mean in each of so
+            many equal pieces of the row.
+        """
+        if not self._vary_along_rows:
+            return self.of_rows(first, count)
+        areas = self._of_pieces(first, count)
+        areas[~np.isfinite(areas).all(axis=1)] = 0.0
+        return areas
+
+    def _differ_along_rows(self) -> bool:
+        found = np.concatenate([self._of_pieces(row, 1) for row in self._some_rows])
+        return bool((np.ptp(found, axis=1) > _SAME_WITHIN * found.mean(axis=1)).any())
 
     def is_within(self, pixel_m2: float, ratio: float) -> bool:
         """Whether pixels are of an area everywhere: all along the first, middle and last row.
@@ -130,7 +153,7 @@ def pixel_areas(
 
     A projected CRS is taken by its own unit where its areas are true to 1 % all over the raster
     (UTM, national grids); elsewhere, and for degrees, the area is the ellipsoid's, row by
-    row, by the closed form for zones of latitude: along a row of a rotated grid, the row's mean.
+    row, by the closed form for zones of latitude.
 
     Args:
         transform: Pixel (column, row) -> CRS.

@@ -57,12 +57,36 @@ def sums_of_runs(
         runs: Found in them.
         shape: Of the rows, (n, W).
         confidence: (n, W), or None.
-        row_area_m2: Of a pixel of each row, (n,), or None.
+        row_area_m2: As ``area_of_runs`` takes it, or None.
     """
     pixels = runs.lengths.astype(np.float64)
     square_metres = total = np.zeros(len(pixels))
     if row_area_m2 is not None:
-        square_metres = pixels * row_area_m2[runs.starts // shape[1]]
+        square_metres = area_of_runs(runs, shape[1], row_area_m2)
     if confidence is not None:
         total = np.add.reduceat(confidence.reshape(-1), runs.starts, dtype=np.float64)
     return RegionSums(pixels, square_metres, total)
+
+
+def area_of_runs(runs: Runs, width: int, row_area_m2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of each run, (R,).
+
+    Args:
+        runs: Found in n rows.
+        width: Columns.
+        row_area_m2: Of a pixel of each row, (n,), or in each of equal pieces of it, (n, pieces).
+    """
+    row = runs.starts // width
+    if row_area_m2.ndim == 1:
+        return np.asarray(runs.lengths * row_area_m2[row])
+    pieces = row_area_m2.shape[1]
+    of_piece = row_area_m2 * (width / pieces)
+    to_left = np.cumsum(of_piece, axis=1) - of_piece
+
+    def left_of(col: NDArray[np.int64]) -> NDArray[np.float64]:
+        place = col * (pieces / width)
+        piece = np.minimum(place.astype(np.int64), pieces - 1)
+        return np.asarray(to_left[row, piece] + (place - piece) * of_piece[row, piece])
+
+    begin = runs.starts % width
+    return left_of(begin + runs.lengths) - left_of(begin)

@@ -14,7 +14,7 @@ class Rows(NamedTuple):
     Attributes:
         labels: (n, W) uint8.
         confidence: (n, W), or None.
-        pixel_m2: Area of a pixel of each row, (n,), or None.
+        pixel_m2: Area of a pixel of each row, (n,), or of each piece of it, (n, P), or None.
     """
 
     labels: NDArray[np.uint8]

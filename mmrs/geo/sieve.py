@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.region_sums import area_of_runs
 from mmrs.geo.row_strips import Rows, cut, stacked
 from mmrs.geo.runs import find_runs, join, stretches
 
@@ -125,7 +126,8 @@ class Sieve:
         row_of_run = runs.starts // stack.shape[1]
         pixels = area = np.where(row_of_run > 0, runs.lengths, 0)
         if self._in_m2 and rows.pixel_m2 is not None:
-            area = pixels * np.concatenate([[0.0], rows.pixel_m2])[row_of_run]
+            given_out = np.zeros_like(rows.pixel_m2[:1])
+            area = area_of_runs(runs, stack.shape[1], np.concatenate([given_out, rows.pixel_m2]))
         area = np.bincount(root, weights=area, minlength=total)
 
         some = np.arange(total) == root  # one run stands for each region

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from mmrs.errors import LabelError, OutputError
-from mmrs.geo.georeference import Georeference
+from mmrs.geo.georeference import Georeference, window_transform
 from mmrs.geo.ground_sampling import ground_sampling
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.pixel_area import PixelAreas
@@ -19,6 +19,7 @@ from mmrs.geo.simplify import kept_corners, rows_of_strip
 from mmrs.geo.vector_file import VectorFile
 from mmrs.geo.vector_options import VectorOptions, VectorReport
 from mmrs.geo.vectorize import PolygonStream
+from mmrs.geo.windows import Window
 
 
 class VectorOutput:
@@ -70,7 +71,7 @@ class VectorOutput:
         if self.rows + count > self._height:
             raise ValueError(f"row {self.rows + count} of a map of {self._height}")
         self._nodata_px += self._count_nodata(labels)
-        pixel_m2 = None if self._areas is None else self._areas.of_rows(self.rows, count)
+        pixel_m2 = None if self._areas is None else self._areas.of_pixels(self.rows, count)
         self.rows += count
         rows = Rows(labels, confidence, pixel_m2)
         for sifted in [rows] if self._sieve is None else self._sieve.push(rows):
@@ -162,10 +163,20 @@ def _tolerance_px(
     options: VectorOptions, reference: Georeference, *, height: int, width: int
 ) -> float:
     """In pixels, such that no way across a pixel makes more of it than is allowed."""
-    sampling = ground_sampling(reference.transform, reference.crs, height=height, width=width)
-    if not options.simplify_m or sampling is None:
+    if not options.simplify_m or reference.transform is None:
         return options.simplify_px
-    return options.simplify_m / max(sampling)
+    samplings = [
+        ground_sampling(
+            window_transform(reference.transform, Window(row, col, 1, 1)),
+            reference.crs,
+            height=1,
+            width=1,
+        )
+        for row in (0, height // 2, height - 1)
+        for col in (0, width // 2, width - 1)
+    ]
+    longest = [max(sampling) for sampling in samplings if sampling is not None]
+    return options.simplify_m / max(longest) if longest else options.simplify_px
 
 
 def _sieve(
@@ -176,11 +187,11 @@ def _sieve(
         return Sieve(width, options.min_area_px, merge=merge)
     if not options.min_area_m2 or areas is None:
         return None
-    of_rows = np.array([areas.of_rows(row, 1)[0] for row in (0, height // 2, height - 1)])
+    some = np.concatenate([areas.of_pixels(r, 1).ravel() for r in (0, height // 2, height - 1)])
     return Sieve(
         width,
         options.min_area_m2,
         in_m2=True,
-        smallest_pixel_m2=float(of_rows[of_rows > 0].min()),
+        smallest_pixel_m2=float(some[some > 0].min(initial=areas.middle_m2)),
         merge=merge,
     )

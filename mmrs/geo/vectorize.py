@@ -81,7 +81,8 @@ class PolygonStream:
         Args:
             labels: (n, width) uint8.
             confidence: (n, width), or None; with all rows or with none.
-            row_area_m2: Of a pixel of each row, (n,), likewise.
+            row_area_m2: Of a pixel of each row, (n,), or in each of P equal pieces of it, (n, P);
+                likewise.
             kept: Which corners of the pixels on the upper side of these rows stay in the
                 polygons, (n, width + 1); all where it is left out. See ``mmrs.geo.simplify``.
 
@@ -131,7 +132,7 @@ class PolygonStream:
         count = len(labels)
         for name, array, shape in (
             ("confidence", confidence, (count, self.width)),
-            ("row_area_m2", row_area_m2, (count,)),
+            ("row_area_m2", row_area_m2, (count, *np.shape(row_area_m2)[1:2])),
             ("kept", kept, (count, self.width + 1)),
         ):
             if array is not None and array.shape != shape:

@@ -9,10 +9,13 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import Geod, Transformer
 
 from mmrs.errors import LabelError, OutputError
 from mmrs.geo.area_table import AreaTable
+from mmrs.geo.georeference import to_coordinates
 from mmrs.geo.pixel_area import pixel_areas
+from mmrs.geo.vectorize import PolygonStream
 from tests.geo.class_maps import label_maps, pieces
 
 CLASSES = ("a", "b", "c", "é 中")
@@ -38,6 +41,34 @@ def test_pieces_count_as_the_whole_map(labels, heights) -> None:
     assert table.nodata_m2 == pytest.approx(of_pixel[labels == 255].sum(), rel=1e-9)
     if (labels != 255).any():
         assert table.shares.sum() == pytest.approx(1)
+
+
+def test_areas_of_a_polar_map_are_geodesic_class_by_class() -> None:
+    # the pixels of a row lie from 62 to 88 degrees north: their areas differ by 11 %
+    transform = Affine(50_000, 0, 1e5, 0, -50_000, 5e5)
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 15)[None].repeat(20, axis=0)
+    areas = pixel_areas(transform, 3413, height=20, width=60)
+    table = AreaTable(CLASSES, areas=areas)
+    stream = PolygonStream(60)
+    found = np.zeros(4)
+    for row in range(0, 20, 8):
+        rows = labels[row : row + 8]
+        table.push(rows)
+        for polygon in stream.push(rows, row_area_m2=areas.of_pixels(row, len(rows))):
+            found[polygon.label] += polygon.area_m2
+    for polygon in stream.finish():
+        found[polygon.label] += polygon.area_m2
+    to_lonlat = Transformer.from_crs(3413, 4326, always_xy=True)
+    cols, rows = np.meshgrid(np.arange(61), np.arange(21))
+    lon, lat = to_lonlat.transform(*to_coordinates(transform, cols, rows))
+    expected = np.zeros(4)
+    for row, col in np.ndindex(labels.shape):
+        corners = [row, row, row + 1, row + 1], [col, col + 1, col + 1, col]
+        area = Geod(ellps="WGS84").polygon_area_perimeter(lon[corners], lat[corners])[0]
+        expected[labels[row, col]] += abs(area)
+    np.testing.assert_allclose(table.area_m2, expected, rtol=1e-3)
+    np.testing.assert_allclose(found, table.area_m2, rtol=1e-12)
+    assert np.ptp(expected) > 0.08 * expected.max()
 
 
 def filled() -> AreaTable:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrs.geo.region_sums import RegionSums, sums_of_runs
+from mmrs.geo.region_sums import RegionSums, area_of_runs, sums_of_runs
 from mmrs.geo.runs import find_runs
 
 LABELS = np.array([[0, 0, 1], [1, 1, 1]], dtype=np.uint8)
@@ -32,3 +32,15 @@ def test_groups_are_added_up_and_chosen() -> None:
     grouped = RegionSums.nothing().before(sums).grouped(np.array([1, 0, 1]), 3)
     assert grouped.pixels.tolist() == [2, 5, 0] and grouped.square_metres.tolist() == [6, 15, 0]
     assert grouped.chosen(np.array([1])).pixels.tolist() == [5]
+
+
+@pytest.mark.parametrize("width", [1, 3, 10, 16, 50])
+def test_areas_that_change_along_rows_are_those_of_the_pixels(width: int) -> None:
+    rng = np.random.default_rng(width)
+    labels = rng.integers(0, 2, (6, width), dtype=np.uint8)
+    of_piece = rng.uniform(1, 2, (6, 5))
+    # pixels cut fine, so that each part lies in one piece
+    of_pixel = np.repeat(of_piece, width, axis=1).reshape(6, width, 5).mean(axis=2)
+    runs = find_runs(labels)
+    expected = np.bincount(runs.ids.ravel(), weights=of_pixel.ravel())
+    np.testing.assert_allclose(area_of_runs(runs, width, of_piece), expected, rtol=1e-12)

@@ -10,6 +10,7 @@ import shapely
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 
 from mmrs.geo.georeference import Georeference
 from tests.geo.class_maps import NODATA, blobs, burn, label_maps
@@ -83,6 +84,20 @@ def test_simpler_borders_move_by_no_more_metres_than_told(tmp_path: Path) -> Non
         points = shapely.points(np.array(one.exterior.coords) * metres)
         assert 0.3 < shapely.distance(points, line).max() <= 2.3
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 3
+
+
+def test_metres_hold_where_pixels_are_largest(tmp_path: Path) -> None:
+    # a web map: pixels of the last row, near the equator, are four times as long as the first's
+    row, col = np.mgrid[:120, :120]
+    labels = (col - row // 2 > 30 + 4 * np.sin(row / 5)).astype(np.uint8)
+    reference = Georeference(CRS.from_epsg(3857), Affine(1e5, 0, 0, 0, -1e5, 1.2e7))
+    write_map(tmp_path / "exact.parquet", labels, reference=reference)
+    write_map(tmp_path / "simple.parquet", labels, reference=reference, simplify_m=150_000)
+    (_, exact, _), (_, simple, _) = (read(tmp_path / f"{n}.parquet") for n in ("exact", "simple"))
+    for one, other in zip(exact, simple, strict=True):
+        points = shapely.points(np.array(one.exterior.coords))
+        near_the_equator = points[shapely.get_y(points) < 1e6]
+        assert 5e4 < shapely.distance(near_the_equator, other.exterior).max() <= 150_000
 
 
 @pytest.mark.parametrize(
