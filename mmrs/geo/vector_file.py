@@ -203,10 +203,10 @@ def check_vector_target(path: str | Path, *, crs: Any) -> None:
 
 
 def check_classes(classes: Sequence[str]) -> None:
-    """Refuse names that cannot be told apart.
+    """Refuse names that cannot be told apart, or that files cannot hold.
 
     Raises:
-        ConfigError: There are none, more than a byte can hold, or one occurs twice.
+        ConfigError: There are none, more than a byte can hold, one occurs twice, or is no text.
     """
     if not 1 <= len(classes) <= 255:
         raise ConfigError(f"{len(classes)} classes", where="classes", fix="name 1 to 255")
@@ -214,4 +214,8 @@ def check_classes(classes: Sequence[str]) -> None:
         if name in classes[:index]:
             raise ConfigError(
                 f"class {name!r} occurs twice", where="classes", fix="give each its own name"
+            )
+        if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ConfigError(
+                f"class {name!r} is no text that a file can hold", where="classes", fix="rename it"
             )

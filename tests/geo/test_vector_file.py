@@ -196,3 +196,6 @@ def test_names_of_classes_can_be_told_apart() -> None:
         check_classes(["a", "b", "a"])
     with pytest.raises(ConfigError, match="0 classes"):
         check_classes([])
+    for name in ("a\0b", "a\udcff"):
+        with pytest.raises(ConfigError, match="is no text that a file can hold"):
+            check_classes(["a", name])
