@@ -120,7 +120,10 @@ def _of_loader(load: Any, model: Mapping, where: str, key: str) -> ChannelContra
         chosen = load.get("bands") if name == "LoadRaster" else None
         file_bands = None if chosen is None else tuple(chosen)
         return ChannelContract(
-            model_bands(model) if file_bands is None else len(file_bands), file_bands=file_bands
+            model_bands(model) if file_bands is None else len(file_bands),
+            file_bands=file_bands,
+            # it refuses gaps unless they are kept: none was in training, so they are to do no harm
+            fills_gaps=name == "LoadRaster" and load.get("nodata", "error") != "keep",
         )
     raise ConfigError(
         f"{key} begins with {name}, whose band order is not known",

@@ -79,7 +79,11 @@ def fill_gaps(
         contract: Of the model.
     """
     is_float = pixels.dtype.kind == "f"
-    if valid is None or not (contract.fills_gaps or is_float):
+    if valid is None:
+        return pixels
+    if not contract.fills_gaps:
+        if is_float:  # as `mmrs.LoadRaster(nodata="keep")` has it
+            pixels[~np.isfinite(pixels)] = 0
         return pixels
     gaps = ~valid
     if is_float:

@@ -334,6 +334,13 @@ def _window_and_stride(cfg: Config) -> tuple[Size, Size]:
     """The config's own sliding windows, or its crops at a stride of half of one."""
     test_cfg = cfg.model.get("test_cfg") or {}
     if test_cfg.get("mode") == "slide":
+        missing = [key for key in ("crop_size", "stride") if test_cfg.get(key) is None]
+        if missing:
+            raise ConfigError(
+                f"mode='slide' needs {missing[0]}",
+                where=f"{config_name(cfg)}: model.test_cfg",
+                fix="set crop_size and stride, or mode='whole'",
+            )
         return _size(test_cfg["crop_size"]), _size(test_cfg["stride"])
     window = _size(cfg.get("crop_size") or DEFAULT_WINDOW_PX)
     return window, half(window)

@@ -330,6 +330,33 @@ def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain[5:], np.moveaxis(pixels, 0, -1)[5:])
 
 
+def test_gaps_that_a_loader_kept_are_kept(tmp_path: Path) -> None:
+    """What `mmrs.LoadRaster(nodata="keep")` gives the network is what prediction gives it."""
+    from mmrs.apis.channel_contract import ChannelContract
+    from mmrs.apis.scene_input import fill_gaps
+    from mmrs.datasets.transforms.load_raster import LoadRaster
+
+    scene = write_scene(tmp_path / "a.tif", size=(10, 8), dtype="float32")
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.nodata = -9999
+        pixels = dataset.read()
+        pixels[:, 2:5, 1:4] = -9999
+        pixels[0, 7, 7] = np.nan
+        dataset.write(pixels)
+    with open_scene(scene, ChannelContract(4), resample=False) as raster:
+        kept = fill_gaps(raster.read(), raster.read_valid(), ChannelContract(4))
+        filled = fill_gaps(raster.read(), raster.read_valid(), ChannelContract(4, fills_gaps=True))
+    assert (kept[2:5, 1:4] == -9999).all() and kept[7, 7, 0] == 0 and kept[7, 7, 1] != 0
+    assert (filled[2:5, 1:4] == 0).all() and (filled[7, 7] == 0).all()
+    with rasterio.open(scene, "r+") as dataset:
+        pixels[:, 7, 7] = 1
+        dataset.write(pixels)
+    loaded = LoadRaster(nodata="keep").transform({"img_path": str(scene)})["img"]
+    with open_scene(scene, ChannelContract(4), resample=False) as raster:
+        again = fill_gaps(raster.read(), raster.read_valid(), ChannelContract(4))
+    np.testing.assert_array_equal(again, loaded)
+
+
 def test_a_data_set_of_two_types_is_refused(tmp_path: Path) -> None:
     from mmrs.apis.channel_contract import ChannelContract
     from mmrs.apis.channel_files import contract_of_dataset

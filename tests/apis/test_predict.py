@@ -477,10 +477,11 @@ def test_a_checkpoint_that_knows_other_classes_is_refused(tmp_path: Path) -> Non
             ChannelContract(3, None, "file"),
         ),
         ({"type": "LoadSingleRSImageFromFile"}, ChannelContract(3, None, "file")),
-        ({"type": "mmrs.LoadRaster"}, ChannelContract(3, None, "file")),
+        ({"type": "mmrs.LoadRaster"}, ChannelContract(3, None, "file", fills_gaps=True)),
+        ({"type": "mmrs.LoadRaster", "nodata": "keep"}, ChannelContract(3, None, "file")),
         (
             {"type": "mmrs.LoadRaster", "bands": [4, 3, 2]},
-            ChannelContract(3, None, "file", file_bands=(4, 3, 2)),
+            ChannelContract(3, None, "file", file_bands=(4, 3, 2), fills_gaps=True),
         ),
     ],
 )

@@ -249,3 +249,12 @@ def test_one_channel_tells_two_classes_apart(tmp_path, windows, num_classes) -> 
 def test_a_config_without_a_model_is_told(trained) -> None:
     with pytest.raises(ConfigError, match="prediction needs model"):
         load_window_model(Config({"a": 1}), trained[1])
+
+
+def test_sliding_windows_without_a_size_are_told(trained) -> None:
+    with pytest.raises(ConfigError, match=r"model\.test_cfg: mode='slide' needs stride"):
+        load_window_model(
+            *trained,
+            device="cpu",
+            cfg_options={"model.test_cfg": {"mode": "slide", "crop_size": 8}},
+        )
