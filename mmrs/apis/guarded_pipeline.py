@@ -22,11 +22,16 @@ class GuardedPipeline(Compose):
     Args:
         transforms: The callables of the pipeline that is guarded.
         check: What every sample must pass; None checks nothing.
+        first_image: How many images the data sets before this one have. Each counts its own from
+            0, and images of several must not have one number.
     """
 
-    def __init__(self, transforms: Sequence[Callable], *, check: CheckSample | None) -> None:
+    def __init__(
+        self, transforms: Sequence[Callable], *, check: CheckSample | None, first_image: int = 0
+    ) -> None:
         super().__init__(list(transforms))
         self.check = check
+        self.first_image = first_image
 
     def __call__(self, data: dict) -> dict | None:
         """Run the pipeline.
@@ -34,6 +39,7 @@ class GuardedPipeline(Compose):
         Raises:
             DataError: The image, the label or a transform of them failed.
         """
+        self._number(data)
         fresh = _copy_info(data)
         for path in (data.get("img_path"), data.get("seg_map_path")):
             if path is not None:
@@ -54,6 +60,12 @@ class GuardedPipeline(Compose):
             if data is None:
                 return None
         return data
+
+    def _number(self, data: Any) -> None:
+        if self.first_image and isinstance(data, dict):
+            own = data.get("image_id", data.get("sample_idx"))
+            if own is not None:
+                data["image_id"] = self.first_image + int(own)
 
     def _check(self, data: Any) -> None:
         if self.check is not None and isinstance(data, dict):
@@ -90,12 +102,17 @@ def guard_dataset(dataset: Any) -> int:
     Returns:
         How many were guarded.
     """
-    count = 0
-    for leaf in leaf_datasets(dataset):
+    count = first_image = 0
+    leaves = list(leaf_datasets(dataset))
+    for leaf in leaves:
         pipeline = getattr(leaf, "pipeline", None)
         if isinstance(pipeline, Compose) and not isinstance(pipeline, GuardedPipeline):
-            leaf.pipeline = GuardedPipeline(pipeline.transforms, check=check_of(leaf))
+            leaf.pipeline = GuardedPipeline(
+                pipeline.transforms, check=check_of(leaf), first_image=first_image
+            )
             count += 1
+        if len(leaves) > 1:
+            first_image += len(leaf)
     return count
 
 

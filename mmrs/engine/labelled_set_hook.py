@@ -164,6 +164,13 @@ def _check_classes(dataset: Any) -> None:
     counts = Counter(int(info["gt_label"]) for info in infos if "gt_label" in info)
     lone = sorted(label for label, count in counts.items() if count < 2)
     names = dataset.metainfo["classes"]
+    unnamed = [label for label in counts if not 0 <= label < len(names)]
+    if unnamed:
+        raise DataError(
+            f"a picture has gt_label {unnamed[0]}, but classes names {len(names)}",
+            where=getattr(dataset, "data_root", None),
+            fix="name all classes in metainfo",
+        )
     if len(counts) < 2 or lone:
         what = f"{len(counts)} class" if not lone else f"a single picture of {names[lone[0]]!r}"
         raise DataError(

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
@@ -117,3 +118,25 @@ def test_a_label_that_a_transform_spoils_is_refused(scoped):
 def test_a_sample_that_a_transform_drops_stays_dropped():
     pipeline = GuardedPipeline([lambda results: None], check=CheckSample(num_classes=2))
     assert pipeline({"img_path": "a.png"}) is None
+
+
+class Numbered(BaseDataset):
+    """Some images, which count themselves by ``image_id`` or by their place alone."""
+
+    def __init__(self, count: int, *, own: bool) -> None:
+        self.count, self.own = count, own
+        super().__init__(pipeline=[])
+
+    def load_data_list(self) -> list[dict]:
+        return [{"image_id": i} if self.own else {} for i in range(self.count)]
+
+
+def test_images_of_several_data_sets_have_numbers_of_their_own():
+    """Pre-training would take them for views of one image."""
+    several = ConcatDataset([Numbered(2, own=True), Numbered(3, own=False), Numbered(2, own=True)])
+    assert guard_dataset(several) == 3
+    found = [several[index] for index in range(7)]
+    assert [info.get("image_id", info["sample_idx"]) for info in found] == list(range(7))
+    alone = Numbered(2, own=True)
+    guard_dataset(alone)
+    assert [alone[index]["image_id"] for index in range(2)] == [0, 1]

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from mmrs.datasets import SceneFoldersDataset
 from mmrs.engine import KNNHook, LinearProbeHook
 from mmrs.engine.frozen_features import frozen_features
 from mmrs.errors import ConfigError, DataError
@@ -18,6 +20,15 @@ from tests.engine.tiny_pretraining import (
     scenes,
     write_scenes,
 )
+
+
+class TwoNames(SceneFoldersDataset):
+    """Three classes, of which two have names."""
+
+    @property
+    def metainfo(self) -> dict:
+        names = super().metainfo["classes"]
+        return {"classes": names[:2] if self._fully_initialized else names}
 
 
 def scalars_of(runner) -> list[dict]:
@@ -98,6 +109,13 @@ def test_features_that_are_not_finite_are_told_and_end_no_run(tmp_path):
     runner.model.extract_feat = lambda images: images.mean(dim=(2, 3)) * torch.inf
     runner.train()
     assert "knn after 1 steps: not measured, features are not finite" in lines_of(runner)
+
+
+def test_a_label_without_a_name_is_refused_before_the_first_step(tmp_path):
+    found = scenes(write_scenes(tmp_path))
+    hook = KNNHook(dataset={**found, "type": TwoNames})
+    with pytest.raises(DataError, match=r"gt_label 2, but classes names 2. Fix: name all classes"):
+        hook.before_train(SimpleNamespace(iter=1))
 
 
 def test_sets_that_tell_nothing_are_refused_before_the_first_step(tmp_path):
