@@ -17,6 +17,9 @@ from pathlib import Path
 from mmrs.errors import OutputError
 from mmrs.geo.disk_space import write_error
 
+# that temporary names keep of a stem: names end at 255, and writers add up to 50
+STEM_BYTES = 200
+
 
 @contextmanager
 def atomic_path(path: str | Path, *, keep_aux: bool = False) -> Iterator[Path]:
@@ -133,8 +136,7 @@ def flush(written: Path, target: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    # names end at 255 bytes, and a letter can take four
-    stem = os.fsencode(target.stem[:60])[:160].decode(errors="ignore")
+    stem = os.fsencode(target.stem)[:STEM_BYTES].decode(errors="ignore")
     return target.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}")
 
 

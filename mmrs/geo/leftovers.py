@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from mmrs.geo.atomic import STEM_BYTES
+
 # as mmrs.geo.atomic names them: .STEM.PID-TOKEN.part.SUFFIX, and what writers put beside them
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.part(\..*)?", re.DOTALL)
-_WHOLE_STEM = 59  # longer stems are cut, so their files need not be the target's
 _STARTED = time.time()
 
 
@@ -30,7 +31,8 @@ def remove_leftovers(targets: Iterable[str | Path]) -> list[Path]:
     """
     stems = defaultdict(set)
     for target in map(Path, targets):
-        if len(target.stem) <= _WHOLE_STEM:
+        # longer stems are cut, so their files need not be the target's
+        if len(os.fsencode(target.stem)) < STEM_BYTES:
             stems[target.parent].add(target.stem)
     removed = []
     for folder, wanted in stems.items():

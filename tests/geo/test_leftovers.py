@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mmrs.geo.atomic import atomic_path
 from mmrs.geo.leftovers import remove_leftovers
 
 WRITE_AND_DIE = """
@@ -52,6 +53,19 @@ def test_files_of_a_killed_process_go_and_those_of_a_living_one_stay(
     assert os.listdir(target.parent) == []
 
 
+@pytest.mark.parametrize(
+    "stem", ["S2A_MSIL2A_20230601T101601_N0509_R065_T33UUP_20230601T162359", "中" * 60]
+)
+def test_long_names_of_products_are_known_too(tmp_path: Path, stem: str) -> None:
+    target = tmp_path / f"{stem}.tif"
+    with atomic_path(target) as temporary:
+        other = f"{temporary.stem}".replace(f".{os.getpid()}-", ".4999999-")
+        temporary.with_name(f"{other}.base.tif.aux.xml").write_text("half")
+        temporary.write_text("whole")
+    assert len(remove_leftovers([target])) == 1
+    assert os.listdir(tmp_path) == [target.name]
+
+
 def test_nothing_else_is_removed(target: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -62,14 +76,14 @@ def test_nothing_else_is_removed(target: Path) -> None:
         f"é. map.{dead.pid}-0123abcd.part.tif",
         f".é. map.{dead.pid}-0123abcd.tif",
         ".é. map.tif.mmrs-rows",
-        f".{'y' * 60}.{dead.pid}-0123abcd.part.tif",
+        f".{'y' * 200}.{dead.pid}-0123abcd.part.tif",
         "é. map.tif",
     ]
     for name in kept:
         (target.parent / name).touch()
     (target.parent / f".é. map.{dead.pid}-0123abcd.part").mkdir()
     kept.append(f".é. map.{dead.pid}-0123abcd.part")
-    long = target.with_name(f"{'y' * 70}.tif")
+    long = target.with_name(f"{'y' * 210}.tif")
     assert remove_leftovers([target, long, target.parent / "gone" / "x.tif"]) == []
     assert sorted(os.listdir(target.parent)) == sorted(kept)
 
