@@ -80,8 +80,9 @@ class CellWindows:
     def _meeting(self, scene: int, area: Any) -> NDArray[np.int64]:
         """Cells of a raster that an area covers in part."""
         rows, cols = self._grids[scene]
-        corners = [self._around(scene, divmod(n, cols), np.zeros(2)) for n in range(rows * cols)]
-        left, top = np.array([(window.col, window.row) for window in corners], dtype=float).T
+        tops = [self._around(scene, (row, 0), np.zeros(2)).row for row in range(rows)]
+        lefts = [self._around(scene, (0, col), np.zeros(2)).col for col in range(cols)]
+        left, top = (side.ravel() for side in np.meshgrid(lefts, tops))
         boxes = shapely.box(left, top, left + self.size[1], top + self.size[0])
         # touching with an edge is not enough
         return np.flatnonzero(shapely.area(shapely.intersection(area, boxes)) > 0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset
 
 from mmrs.datasets.pictures import SUFFIXES, read_picture
+from mmrs.datasets.raster_facts import check_kind
+from mmrs.datasets.raster_scaling import default_cache_dir, make_scaling
 from mmrs.errors import ConfigError, DataError
+from mmrs.geo.scaling import BandScaling
 from mmrs.geo.window_reader import WindowReader
 from mmrs.registry import DATASETS
 
@@ -32,11 +35,14 @@ class SceneFoldersDataset(BaseDataset):
         classes: Names of the folders, in the order of the labels; others are left out. None: all,
             by name.
         bands: Which bands, counted from 1, and those as they are; all that are data by default.
+        scaling: That of the training, as in `mmrs.RasterSegDataset`: a network that learned from
+            scaled values tells nothing of others. With it bands are those of the file, and gaps 0.
+        cache_dir: Likewise.
         pipeline: Steps after the reading.
         **kwargs: `mmengine.dataset.BaseDataset`: indices, serialize_data, lazy_init, ...
 
     Raises:
-        ConfigError: No class is named.
+        ConfigError: No class is named, or the scaling cannot be followed.
         DataError: There is no such folder, or no picture in one.
     """
 
@@ -48,6 +54,8 @@ class SceneFoldersDataset(BaseDataset):
         data_root: str,
         classes: Sequence[str] | None = None,
         bands: Sequence[int] | None = None,
+        scaling: Mapping[str, Any] | None = None,
+        cache_dir: str | None = None,
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
@@ -60,7 +68,17 @@ class SceneFoldersDataset(BaseDataset):
                 where="SceneFoldersDataset.classes",
                 fix="leave it out for all folders",
             )
+        if scaling is not None and not isinstance(scaling, Mapping):
+            raise ConfigError(
+                f"must be a dict, got {scaling!r}",
+                where="SceneFoldersDataset.scaling",
+                fix="write dict(...)",
+            )
         self.reader = WindowReader(bands=bands, max_open=1)
+        self.scaling_options = scaling
+        self.scaling: BandScaling | None = None
+        self._kind: dict[str, Any] = {}  # of the first picture, for which the scaling is
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         super().__init__(
             data_root=data_root,
             data_prefix={},
@@ -86,16 +104,35 @@ class SceneFoldersDataset(BaseDataset):
                     fix="put pictures there, or name the classes that have some (classes=)",
                 )
             found += [{"img_path": str(path), "gt_label": label} for path in paths]
+        if self.scaling_options is not None:
+            first = self.reader.raster(found[0]["img_path"])
+            self._kind = {"bands": first.bands, "dtype": first.dtype, "first": first.path}
+            self.scaling = make_scaling(
+                self.scaling_options,
+                bands=first.bands,
+                dtype=first.dtype,
+                data_root=self.data_root,
+                cache_dir=self.cache_dir,
+                where="SceneFoldersDataset.scaling",
+            )
+            self.reader.close()
         return found
 
     def prepare_data(self, idx: int) -> Any:
         """A sample: read, then through the pipeline.
 
         Raises:
-            DataError: The file is damaged.
+            DataError: The file is damaged, or has other bands than the first one, with a scaling.
         """
         info = self.get_data_info(idx)
-        pixels = read_picture(self.reader, info["img_path"])
+        if self.scaling is None:
+            pixels = read_picture(self.reader, info["img_path"])
+        else:
+            raster = self.reader.raster(info["img_path"])
+            check_kind(raster, scaled=True, **self._kind)
+            pixels, valid, _ = self.reader.read(info["img_path"], raster.full)
+            pixels = self.scaling(pixels)
+            pixels[~valid] = 0
         info.update(img=pixels, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2])
         return self.pipeline(info)
 

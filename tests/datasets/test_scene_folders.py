@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrs.datasets import SceneFoldersDataset
+from mmrs.datasets import SceneFoldersDataset, UnlabelledRasterDataset
 from mmrs.errors import ConfigError, DataError
 from tests.engine.tiny_pretraining import COLOURS, write_scenes
 from tests.fake_data import make_geotiff
@@ -61,6 +61,27 @@ def test_one_band_is_read_as_three_and_others_as_they_are(tmp_path):
     # what was chosen is what a network of one band takes
     chosen = SceneFoldersDataset(data_root=str(tmp_path), classes=["b"], bands=[2], pipeline=[keep])
     assert np.array_equal(chosen[0]["img"], written[[1]].transpose(1, 2, 0))
+
+
+def test_scenes_are_scaled_as_the_windows_of_pre_training(tmp_path):
+    scaling = {"type": "minmax", "min": [10.0, 20.0], "max": [800.0, 4000.0]}
+    options = {"bands": [2, 4], "scaling": scaling}
+    for name in "ab":
+        path = tmp_path / name / "s.tif"
+        make_geotiff(path, size_px=(16, 16), bands=4, dtype="uint16", nodata=0, nodata_columns=5)
+    for sample in scenes(tmp_path, **options):
+        windows = UnlabelledRasterDataset(
+            data_root=str(tmp_path), images=sample["img_path"], size=16, pipeline=[keep], **options
+        )
+        assert sample["img"].dtype == np.float32
+        assert np.array_equal(sample["img"], windows[0]["img"])
+    make_geotiff(tmp_path / "b" / "t.tif", size_px=(16, 16))
+    with pytest.raises(DataError, match=r"t\.tif: 3 bands of uint8, but .*s\.tif has 4 of uint16"):
+        scenes(tmp_path, scaling={"type": "minmax", "min": 0.0, "max": 800.0})[2]
+    with pytest.raises(ConfigError, match=r"SceneFoldersDataset\.scaling: must be a dict, got "):
+        scenes(tmp_path, scaling="minmax")
+    with pytest.raises(ConfigError, match=r"SceneFoldersDataset\.scaling: type 'max' is unknown"):
+        scenes(tmp_path, scaling={"type": "max"})
 
 
 def test_a_palette_is_read_as_its_colours(tmp_path):

@@ -126,8 +126,12 @@ def _line(
     name: str, weight: Tensor, conv: nn.Conv2d, source_bands: Sequence[int | None] | None
 ) -> str:
     known, bands = weight.shape[1], conv.in_channels
+    named = _usable(weight, conv, source_bands)
     rule = "known bands keep theirs, further ones get the mean"
-    if bands < known and _usable(weight, conv, source_bands) is None:
+    if named is not None:
+        order = " ".join("none" if band is None else str(band) for band in named)
+        rule = f"known bands keep theirs ({order}), further ones get the mean"
+    elif bands < known:
         rule = "nothing says which of them, so each gets the mean"
     return (
         f"{name}: weights of {known} bands are inflated to {bands}: {rule}, all times "

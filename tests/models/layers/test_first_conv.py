@@ -56,8 +56,10 @@ def test_the_line_says_which_rule_was_followed() -> None:
         "of 5 bands are inflated to 2: nothing says which of them, so each gets the mean, all "
         "times 5/2"
     )
-    (line,) = inflate_state_dict({"0.weight": weight}, conv, source_bands=(3, 1))
-    assert line.endswith("to 2: known bands keep theirs, further ones get the mean, all times 5/2")
+    (line,) = inflate_state_dict({"0.weight": weight}, conv, source_bands=(3, None))
+    assert line.endswith(
+        "to 2: known bands keep theirs (3 none), further ones get the mean, all times 5/2"
+    )
 
 
 @pytest.mark.parametrize("name", BACKBONES)
