@@ -18,7 +18,7 @@ def file_identity(path: str | Path) -> str:
     """
     digest, size = hashlib.sha256(), 0
     try:
-        with open(path, "rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)

@@ -52,5 +52,5 @@ def read_tags(path: Path) -> dict[str, str]:
     try:
         with open_plain(path) as dataset:
             return dict(dataset.tags())
-    except (DataError, RasterioError, OSError):
+    except (DataError, RasterioError, OSError, UnicodeError):  # the last: of names
         return {}

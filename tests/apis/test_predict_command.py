@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmrs.apis.cli import EXIT_USAGE, run
 from mmrs.apis.model_choice import ModelChoice
+from mmrs.apis.model_identity import file_identity
 from mmrs.geo.raster import Raster
 from tests.apis.test_onnx_model import BLOCK, HEAVY, softmax_model, write
 from tests.tools.test_predict_tool import TOOL, load_main
@@ -166,6 +167,7 @@ def test_ctrl_c_ends_with_130_and_sigterm_with_143_before_a_model_is_there(folde
 import sys
 from mmrs.apis.cli import run
 from mmrs.apis.model_choice import ModelChoice
+from mmrs.apis.model_identity import file_identity
 from mmrs.apis.predict_command import predict_command
 import mmrs.apis.predict_command as command
 def wait(*_):
@@ -202,6 +204,23 @@ def test_the_identity_tells_models_apart(onnx_model: Path, tmp_path: Path):
     found = {identity(onnx_model), identity(changed), identity(other, tta="flips"),
              identity(other, tta="d4"), identity(other, scales=[0.5, 1.0])}  # fmt: skip
     assert len(found) == 5
+
+
+def test_a_file_in_the_home_folder_has_an_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "weights.pth").write_bytes(b"abc")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert file_identity("~/weights.pth") == file_identity(tmp_path / "weights.pth")
+
+
+def test_a_name_that_is_not_utf8_is_one_line(folder: Path, onnx_model: Path, capsys):
+    odd = os.fsencode(folder / "in") + b"/stra\xdfe.png"
+    with open(odd, "wb") as file:
+        file.write((folder / "in" / "y.png").read_bytes())
+    argv = [str(folder / "in"), str(onnx_model), str(folder / "out"), "--device", "cpu"]
+    assert run(load_main(), argv) == 1
+    assert "its name is not UTF-8. Fix: rename it" in capsys.readouterr().err
+    assert run(load_main(), [*argv, "--skip-bad"]) == 1
+    assert "1 skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
