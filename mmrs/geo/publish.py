@@ -52,8 +52,8 @@ class Targets:
 
     @property
     def paths(self) -> list[Path]:
-        """Every file that is written."""
-        return [Path(self.class_map), *self.scores.values()]
+        """Every file that is written, the class map last: where it is, all others are."""
+        return [*self.scores.values(), Path(self.class_map)]
 
 
 def publish(
@@ -157,7 +157,7 @@ def _outputs(
     yield (
         "labels",
         class_map_output(
-            temporaries[0],
+            temporaries[-1],
             Path(targets.class_map),
             height=spool.height,
             width=spool.width,
@@ -168,7 +168,7 @@ def _outputs(
             tags=tags,
         ),
     )
-    for temporary, (name, path) in zip(temporaries[1:], targets.scores.items(), strict=True):
+    for temporary, (name, path) in zip(temporaries[:-1], targets.scores.items(), strict=True):
         yield (
             name,
             score_map_output(

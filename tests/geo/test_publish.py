@@ -341,3 +341,21 @@ def test_a_full_disk_is_told_and_touches_no_file(
         run(spool, targets)  # space was freed
     assert len(published(tmp_path)) == 4
     capfd.readouterr()  # what libtiff prints of it
+
+
+def test_the_class_map_appears_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for it, finds all that belongs to it."""
+    named: list[str] = []
+    rename = os.replace
+
+    def told(old, new) -> None:
+        rename(old, new)
+        named.append(Path(new).name)
+
+    monkeypatch.setattr("os.replace", told)
+    with open_spool(tmp_path) as spool:
+        spool.append(scene())
+        publish(spool, all_targets(tmp_path), georeference=PLACE, classes=CLASSES, palette=PALETTE)
+    assert named[-1] == "map.tif" and sorted(named) == sorted(
+        [*(f"{n}.tif" for n in NAMES), "map.tif"]
+    )
