@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.config_classes import leaf_datasets
 from mmrs.apis.config_types import config_name
+from mmrs.datasets.raster_scaling import given_scaling
 from mmrs.errors import ConfigError
 
 # Steps that change labels only, or where a pixel lies and not its value: scene prediction leaves
@@ -60,6 +61,18 @@ def check_windows_can_follow(cfg: Config) -> None:
                 where=config_name(cfg),
                 fix="leave it out of test_pipeline, or move it into the data preprocessor",
             )
+
+
+def with_stated_scaling(contract: ChannelContract, cfg: Config) -> ChannelContract:
+    """A contract whose scaling is not known, with the numbers that the config states, if it does.
+
+    Raises:
+        ConfigError: They are not as many as the bands.
+    """
+    options = _first_dataset(cfg, "test").get("scaling") or {}
+    where = f"{config_name(cfg)}: test_dataloader.dataset.scaling"
+    scaling = given_scaling(options, bands=contract.bands or 0, where=where)
+    return contract if scaling is None else replace(contract, scaling=scaling, scaling_known=True)
 
 
 def resizing(cfg: Config) -> str | None:

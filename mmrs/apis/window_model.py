@@ -17,7 +17,12 @@ from mmseg.registry import MODELS
 from numpy.typing import NDArray
 
 from mmrs.apis.build_errors import explain_build_error
-from mmrs.apis.channel_config import check_windows_can_follow, read_contract, resizing
+from mmrs.apis.channel_config import (
+    check_windows_can_follow,
+    read_contract,
+    resizing,
+    with_stated_scaling,
+)
 from mmrs.apis.channel_contract import ChannelContract, check_same_channels
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
@@ -315,6 +320,8 @@ def _whole_contract(
             fix="use the config that it was trained with",
         )
         return stated.filled_by(trained)
+    if not stated.scaling_known:
+        stated = with_stated_scaling(stated, cfg)
     if not stated.scaling_known:
         raise CheckpointError(
             "it does not say how the values were scaled in training, and the config computes it "

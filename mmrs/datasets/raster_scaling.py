@@ -104,6 +104,21 @@ def make_scaling(
         ) from error
 
 
+def given_scaling(options: Mapping[str, Any], *, bands: int, where: str) -> BandScaling | None:
+    """The scaling whose numbers a config holds itself; None where it holds none.
+
+    Args:
+        options: As of `make_scaling`.
+        bands: How many are read.
+        where: The config key.
+
+    Raises:
+        ConfigError: The numbers are not as many, or no range.
+    """
+    kind = options.get("type")
+    return _given_numbers(kind, options, bands, where) if kind in KINDS else None
+
+
 def _percents(kind: str, options: Mapping[str, Any], where: str) -> dict[str, float]:
     if kind != "percentile":
         return {}

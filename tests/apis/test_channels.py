@@ -371,3 +371,18 @@ def test_a_data_set_of_two_types_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1\.tif: .* of int16 found, 4 bands of uint16 expected"):
         contract_of_dataset(Files(paths), ChannelContract(4))
     assert contract_of_dataset(Files(["s3://a.tif"]), ChannelContract(4)) is None
+
+
+def test_a_config_that_states_the_numbers_needs_no_checkpoint_that_does(run) -> None:
+    """As the error for those that state none says."""
+    bare = run.root / "bare.pth"
+    torch.save({"state_dict": torch.load(run.checkpoint, weights_only=False)["state_dict"]}, bare)
+    scene = write_scene(run.root / "scene.tif")
+    cfg = raster_config(run.root)
+    for name, checkpoint in (("bare", bare), ("whole", run.checkpoint)):
+        predict_file(scene, cfg, checkpoint, run.root / f"{name}.tif", device="cpu")
+    with Raster(run.root / "bare.tif") as first, Raster(run.root / "whole.tif") as second:
+        np.testing.assert_array_equal(first.read(), second.read())
+    cfg.test_dataloader.dataset.scaling = {"type": "minmax", "images": "a.tif"}
+    with pytest.raises(CheckpointError, match="write the numbers into scaling"):
+        predict_file(scene, cfg, bare, run.root / "none.tif", device="cpu")
