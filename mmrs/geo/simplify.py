@@ -145,8 +145,9 @@ def _farthest(
     distance2 = (x - share * along_x) ** 2 + (y - share * along_y) ** 2
     most = np.maximum.reduceat(distance2, starts)
     candidates = np.flatnonzero(distance2 == most[piece])
-    _, where = np.unique(piece[candidates], return_index=True)
-    return points[candidates[where]], most
+    _, where, ties = np.unique(piece[candidates], return_index=True, return_counts=True)
+    # the middle one of equals: from a comb one tooth after the other would be cut off
+    return points[candidates[where + ties // 2]], most
 
 
 def _hits_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -110,6 +111,14 @@ def test_a_map_with_every_label_keeps_its_outline() -> None:
     np.testing.assert_array_equal(
         kept_corners(labels, 2.0, keep_outline=False), kept_corners(labels, 2.0)
     )
+
+
+def test_combs_are_halved_and_not_cut_tooth_by_tooth() -> None:
+    labels = np.zeros((9, 12_000), dtype=np.uint8)
+    labels[4:, 1::2], labels[6:] = 1, 1
+    begin = time.process_time()
+    assert kept_corners(labels, 1.5).any()
+    assert time.process_time() - begin < 3  # as many rounds as teeth took 6 seconds
 
 
 def test_strips_of_wide_maps_have_fewer_rows() -> None:
