@@ -89,7 +89,8 @@ def take_backbone(
         tensors = _under(tensors, prefix, where)
     found = _kind_of(tensors, known)
     if kind == "auto":
-        kind = found or _no_backbone(tensors, where)
+        # who names the place says that it is there
+        kind = found or ("backbone" if prefix else _no_backbone(tensors, known, where))
     elif not _may_be(kind, found, prefix):
         raise CheckpointError(
             f"it is no {kind} checkpoint: {_told(found, tensors)}",
@@ -143,12 +144,15 @@ def _may_be(kind: str, found: str | None, prefix: str | None) -> bool:
     # timm and torchvision name plain ResNets alike; of bare names one may say what they are
     alike = {"timm": {"torchvision"}, "backbone": {"torchvision", "timm", "mmseg-hrnet"}}
     named = prefix is not None and kind in ("mocov2", "segmentor")
-    return found is not None and (kind == found or found in alike.get(kind, ()) or named)
+    if found is None:  # a bare one of names that nobody knows, or that are compared later
+        return kind == "backbone"
+    return kind == found or found in alike.get(kind, ()) or named
 
 
-def _no_backbone(tensors: Mapping[str, Tensor], where: str | Path) -> Kind:
+def _no_backbone(tensors: Mapping[str, Tensor], known: set[str], where: str | Path) -> Kind:
+    bare = "" if known else ", or a backbone that is told by its names (--backbone-config)"
     raise CheckpointError(
-        f"it holds no backbone: {_listed(tensors)}; {_EXPECTED}",
+        f"it holds no backbone: {_listed(tensors)}; {_EXPECTED}{bare}",
         where=where,
         fix="name another checkpoint, or the place of its backbone by --prefix",
     )

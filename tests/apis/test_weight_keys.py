@@ -67,8 +67,15 @@ def test_a_bare_backbone_is_known_by_the_names_of_the_one_that_it_is_for() -> No
     found = take_backbone(tensors, known=["funnel.0.weight", "head.0.weight"], where="w.pth")
     # `head` is a classifier's only where the backbone has none
     assert (found.kind, [*found.tensors]) == ("backbone", [*tensors])
-    with pytest.raises(CheckpointError, match=r"no backbone: its 2 tensors are named funnel\.\*"):
+    with pytest.raises(CheckpointError, match=r"no backbone: its 2 .* funnel.*--backbone-config"):
         take_backbone(tensors, where="w.pth")
+    # one may say what it is, or where
+    found = take_backbone(tensors, kind="backbone", where="w")
+    assert "funnel.0.weight" in found.tensors
+    inner = {f"net.{name}": value for name, value in tensors.items()}
+    found = take_backbone(inner, prefix="net", known=[*tensors], where="w")
+    assert (found.kind, [*found.tensors]) == ("backbone", [*tensors])
+    assert take_backbone(inner, prefix="net", where="w").kind == "backbone"
 
 
 def test_a_prefix_names_the_place() -> None:
