@@ -36,7 +36,9 @@ def class_names(
             where=checkpoint,
             fix=f"set num_classes={len(classes)} of every head, and train again",
         )
-    palette = info.get("palette") or default_palette(num_classes)
+    palette = info.get("palette")
+    if palette is None or not len(palette):
+        palette = default_palette(num_classes)
     try:
         return classes, check_palette(palette, num_classes)
     except ValueError as error:
@@ -44,7 +46,8 @@ def class_names(
 
 
 def _known(cfg: Config, meta: Mapping[str, Any], num_classes: int) -> Iterator[Mapping[str, Any]]:
-    yield meta.get("dataset_meta") or {}
+    told = meta.get("dataset_meta")
+    yield told if isinstance(told, Mapping) else {}
     # as MMSegmentation wrote it before 1.0, and as its published weights have it
     yield {"classes": meta.get("CLASSES"), "palette": meta.get("PALETTE")}
     loader = cfg.get("test_dataloader") or {}
