@@ -51,7 +51,7 @@ class PixelAreas:
         self._vary_along_rows = grid_m2 is None and self._differ_along_rows()
 
     def of_rows(self, first: int, count: int) -> NDArray[np.float64]:
-        """Mean area of the pixels of rows, (count,); 0 for rows that reach beyond the Earth.
+        """Mean area of the pixels of rows that are on the Earth, (count,); 0 where none is.
 
         Args:
             first: The first row.
@@ -59,12 +59,13 @@ class PixelAreas:
         """
         if self._grid_m2 is not None:
             return np.full(count, self._grid_m2)
-        # all pieces of a row, or none: `mean` of them hands on what is not known
-        areas = self._of_pieces(first, count).mean(axis=1)
-        return np.where(np.isfinite(areas), areas, 0.0)
+        areas = self._of_pieces(first, count)
+        is_known = np.isfinite(areas)
+        total = np.where(is_known, areas, 0.0).sum(axis=1)
+        return np.asarray(total / np.maximum(is_known.sum(axis=1), 1))
 
     def of_pixels(self, first: int, count: int) -> NDArray[np.float64]:
-        """Area of the pixels of rows; 0 for rows that reach beyond the Earth.
+        """Area of the pixels of rows; 0 for those that reach beyond the Earth.
 
         Args:
             first: The first row.
@@ -77,17 +78,17 @@ class PixelAreas:
         if not self._vary_along_rows:
             return self.of_rows(first, count)
         areas = self._of_pieces(first, count)
-        areas[~np.isfinite(areas).all(axis=1)] = 0.0
-        return areas
+        return np.where(np.isfinite(areas), areas, 0.0)
 
     def _differ_along_rows(self) -> bool:
         found = np.concatenate([self._of_pieces(row, 1) for row in self._some_rows])
-        return bool((np.ptp(found, axis=1) > _SAME_WITHIN * found.mean(axis=1)).any())
+        same = np.ptp(found, axis=1) <= _SAME_WITHIN * found.mean(axis=1)
+        return not same.all()  # nor where some places are beyond the Earth: NaN
 
     def is_within(self, pixel_m2: float, ratio: float) -> bool:
         """Whether pixels are of an area everywhere: all along the first, middle and last row.
 
-        Rows that reach beyond the Earth say nothing.
+        What reaches beyond the Earth says nothing.
 
         Args:
             pixel_m2: The area.
@@ -107,14 +108,7 @@ class PixelAreas:
             # where centres of pixels are poles, half of these pixels is on the Earth
             lon, lat = xs, np.clip(ys, -90, 90)
         else:
-            try:
-                found = transform_points(self._crs, CRS.from_epsg(4326), xs.ravel(), ys.ravel())
-            except (RasterioError, CPLE_BaseError):  # some place is on no Earth
-                if count == 1:
-                    return np.zeros((1, _PIECES))
-                return np.concatenate([self._of_pieces(first + i, 1) for i in range(count)])
-            lon, lat = (np.asarray(values).reshape(xs.shape) for values in found[:2])
-            lon[~np.isfinite(lon)] = lat[~np.isfinite(lat)] = np.nan  # of an inf, sines warn
+            lon, lat = self._lonlat(xs.ravel(), ys.ravel()).reshape(2, *xs.shape)
         areas = _between(lon, lat)
         if self._crs.is_projected:
             low, high = np.minimum(lat[1:], lat[:-1]), np.maximum(lat[1:], lat[:-1])
@@ -122,6 +116,20 @@ class PixelAreas:
             is_polar &= np.ptp(lat[1:], axis=1) > _PARALLEL_DEG
             areas[is_polar] = _round_the_pole(lon, lat)[is_polar]
         return np.abs(areas) * (_PIECES / self._width)
+
+    def _lonlat(self, xs: Any, ys: Any) -> NDArray[np.float64]:
+        """Degrees of places, (2, N); NaN of those that are on no Earth."""
+        try:
+            found = transform_points(self._crs, CRS.from_epsg(4326), xs, ys)[:2]
+        except (RasterioError, CPLE_BaseError):  # one is enough: those at the ends of rows are
+            half = len(xs) // 2
+            if not half:
+                return np.full((2, 1), np.nan)
+            halves = [self._lonlat(xs[p], ys[p]) for p in (slice(half), slice(half, None))]
+            return np.concatenate(halves, axis=1)
+        lonlat = np.array(found)
+        lonlat[:, ~np.isfinite(lonlat).all(axis=0)] = np.nan  # of an inf, sines warn
+        return lonlat
 
 
 def _between(lon: Any, lat: Any) -> NDArray[np.float64]:

@@ -106,6 +106,19 @@ def test_pixels_whose_centres_are_poles_are_half_on_the_earth() -> None:
     assert 0 < rows[0] < rows[1] / 3
 
 
+def test_rows_that_end_beyond_the_earth_count_what_is_on_it() -> None:
+    # a world map whose every row ends in space; its grid is no measure of area
+    areas = pixel_areas(
+        Affine(1e5, 0, -1.71e7, 0, -1e5, 8.7e6), "+proj=robin", height=174, width=342
+    )
+    assert areas.method.startswith("on the WGS 84 ellipsoid")
+    found = areas.of_pixels(0, 174)
+    assert found.mean() * 174 * 342 == pytest.approx(5.1007e14, rel=0.03)  # pieces at the ends
+    middle_of_row = geodesic_area(Affine(1e5, 0, -5e4, 0, -1e5, 8.7e6), "+proj=robin", 40, 1)
+    assert found[40, 32] == pytest.approx(middle_of_row, rel=2e-3)
+    assert areas.of_rows(40, 1)[0] == pytest.approx(middle_of_row, rel=0.05)
+
+
 def test_a_grid_is_taken_only_where_it_is_true_all_over_the_map() -> None:
     # true at 71 degrees south, in the middle of the map, and off by percents at either end
     transform = Affine(10_000, 0, -2e5, 0, -10_000, 3.1e6)
