@@ -16,7 +16,13 @@ from torch import Tensor
 from mmrs.apis.channel_check import contract_in
 from mmrs.apis.weight_keys import Kind, SourceWeights, state_of, take_backbone
 from mmrs.apis.weight_report import check_fitted, report_lines
-from mmrs.apis.weight_target import Fitted, TargetBackbone, build_target, fit_to_target
+from mmrs.apis.weight_target import (
+    Fitted,
+    TargetBackbone,
+    build_target,
+    fit_to_target,
+    other_channels,
+)
 from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, OutputError
 from mmrs.geo.atomic import atomic_paths, make_folder
@@ -92,7 +98,10 @@ def convert_weights(
     if target is not None:
         fitted = fit_to_target(weights.tensors, target, source_bands=source_bands)
     facts = _facts(checkpoint, content, weights, target, fitted)
-    for line in report_lines(weights, target, fitted, where=checkpoint, after=facts["iteration"]):
+    for line in report_lines(
+        weights, target, fitted, where=checkpoint, after=facts["iteration"],
+        channels=facts.get("other_channels", ()),
+    ):  # fmt: skip
         tell(line)
     if target is not None and fitted is not None:
         check_fitted(fitted, weights, target, checkpoint, partial=partial)
@@ -213,6 +222,7 @@ def _facts(
         "unexpected": [*fitted.fit.unexpected],
         "other_shape": {k: [[*a], [*b]] for k, (a, b) in fitted.fit.mismatched.items()},
         "starts_afresh": [*fitted.left_out],
+        "other_channels": [[*pair] for pair in other_channels(target, contract)],
     }
 
 

@@ -21,6 +21,7 @@ def report_lines(
     *,
     where: Path,
     after: int | None,
+    channels: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """What a checkpoint holds, and how it compares with a backbone.
 
@@ -30,6 +31,7 @@ def report_lines(
         fitted: The comparison with it.
         where: The checkpoint's file.
         after: Its iterations, where it says so.
+        channels: What differs between those that it was trained on and the config's: (then, now).
     """
     iterations = "" if after is None else f" after {after:,} iterations"
     lines = [
@@ -54,6 +56,7 @@ def report_lines(
         lines.append(f"  a number for each band, starts afresh: {_listed(fitted.left_out)}")
     if fitted.first_conv is not None and fitted.first_conv.told is not None:
         lines.append(f"  {fitted.first_conv.told}")
+    lines += [f"  trained on {then}; {target.config} has {now}" for then, now in channels]
     return lines
 
 

@@ -13,6 +13,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mmrs.apis.build_errors import explain_build_error
+from mmrs.apis.channel_config import read_contract
+from mmrs.apis.channel_contract import ChannelContract, differences
 from mmrs.apis.checkpoint_fit import CheckpointFit, compare
 from mmrs.apis.config_load import load_config
 from mmrs.apis.config_types import config_name, resolve, unknown_type
@@ -31,11 +33,13 @@ class TargetBackbone:
         module: It.
         type: As configs name it.
         config: File name of the config that it is from; None where only its type was named.
+        reads: The channels that the config feeds it; None where they are not known.
     """
 
     module: nn.Module
     type: str
     config: str | None
+    reads: ChannelContract | None = None
 
     @property
     def bands(self) -> int | None:
@@ -132,7 +136,28 @@ def build_target(
             fix = f"{told.fix}, by --cfg-options KEY=VALUE"
             told = ConfigError(told.what, where=where, fix=fix)
         raise told from error
-    return TargetBackbone(module, name, None if config is None else Path(config_name(cfg)).name)
+    if config is None:
+        return TargetBackbone(module, name, None)
+    reads = None if bands is not None else _channels(cfg)
+    return TargetBackbone(module, name, Path(config_name(cfg)).name, reads)
+
+
+def _channels(cfg: Config) -> ChannelContract | None:
+    if not cfg.get("train_dataloader"):
+        return None
+    try:
+        return read_contract(cfg, "train")
+    except ConfigError:  # read in a way whose bands are not known
+        return None
+
+
+def other_channels(
+    target: TargetBackbone, trained: ChannelContract | None
+) -> Sequence[tuple[str, str]]:
+    """What differs between the channels of the checkpoint and those of the config: (then, now)."""
+    if trained is None or target.reads is None:
+        return []
+    return differences(trained, target.reads)
 
 
 def fit_to_target(

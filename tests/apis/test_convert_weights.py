@@ -173,6 +173,28 @@ def test_other_bands_get_an_inflated_first_convolution(moco, bands: int) -> None
     assert (model.stem[0][0].weight == 1).all(), "started afresh"
 
 
+def test_channels_other_than_those_of_training_are_told(moco) -> None:
+    """As many bands in another order fit, and mean something else."""
+    dataset = {"type": "mmrs.RasterSegDataset", "bands": [3, 2, 1], "scaling": {"type": "minmax"}}
+    cfg = Config.fromfile(config(moco.parent, HIRESNET))
+    cfg.train_dataloader = {"dataset": dataset}
+    content = torch.load(moco, weights_only=True)
+    told = {}
+    for bands in ((1, 2, 3), (3, 2, 1)):
+        contract = ChannelContract(bands=3, dtype="uint8", file_bands=bands, scaling_known=False)
+        torch.save({**content, "meta": {META_KEY: contract.to_meta()}}, moco)
+        lines: list[str] = []
+        done = convert_weights(
+            moco, moco.parent / "w.safetensors", backbone_config=cfg, tell=lines.append
+        )
+        told[bands] = [line for line in lines if "trained on" in line]
+        assert len(done.facts["other_channels"]) == len(told[bands])
+    assert told[3, 2, 1] == []
+    (line,) = told[1, 2, 3]
+    assert "trained on bands (1, 2, 3) of the file, in this order; " in line
+    assert line.endswith(" has bands (3, 2, 1)")
+
+
 def test_known_bands_may_lie_elsewhere(moco) -> None:
     """Blue, green, red and infrared images, and weights of red, green and blue."""
     folder, cfg = moco.parent, config(moco.parent, HIRESNET)
