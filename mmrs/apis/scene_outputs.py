@@ -17,6 +17,7 @@ from mmrs.apis.window_protocol import WindowModel
 from mmrs.errors import DataError, OutputError
 from mmrs.geo.area_table import AreaTable
 from mmrs.geo.atomic import atomic_path
+from mmrs.geo.disk_space import write_error
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.pixel_area import PixelAreas, pixel_areas
@@ -50,18 +51,20 @@ def publish_scene(
     paths = outputs.paths(out)
     with ExitStack() as others:
         sinks: list[Callable[[SceneRows], None]] = []
-        if "vectors" in paths:
-            sinks.append(_vectors(others, paths["vectors"], spool, outputs, georeference, model))
         table: AreaTable | None = None
         if "areas" in paths:
+            areas_file = others.enter_context(atomic_path(paths["areas"]))
             table = AreaTable(model.classes, areas=_areas(georeference, spool.height, spool.width))
             push = table.push
             sinks.append(lambda rows: push(rows.labels))
+        if "vectors" in paths:
+            sinks.append(_vectors(others, paths["vectors"], spool, outputs, georeference, model))
 
         def finish() -> None:
-            others.close()  # the polygons appear before the rasters
             if table is not None:
-                table.write_csv(paths["areas"])
+                _write_areas(table, areas_file, paths["areas"])
+            # polygons and areas appear before the rasters, none where one cannot be finished
+            others.close()
 
         counts = publish(
             spool,
@@ -114,6 +117,17 @@ def _vectors(
         )
     )
     return lambda rows: vectors.push(rows.labels, rows.confidence)
+
+
+def _write_areas(table: AreaTable, written: Path, target: Path) -> None:
+    data = table.csv_text().encode()
+    try:
+        written.write_bytes(data)
+        is_same = written.read_bytes() == data
+    except OSError as error:
+        raise write_error(target, error, needed=len(data)) from error
+    if not is_same:
+        raise OutputError("reads back other than it was written", where=target)
 
 
 def _areas(georeference: Georeference, height: int, width: int) -> PixelAreas | None:

@@ -306,15 +306,18 @@ def test_vectors_that_cannot_be_written_are_refused_before_anything_is_predicted
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.parametrize(
+    "place", ["mmrs.geo.vectors.VectorOutput.finish", "mmrs.geo.area_table.AreaTable.csv_text"]
+)
 def test_where_one_output_cannot_be_finished_none_appears(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     def fail(*_: object) -> None:
         raise OutputError("no")
 
     pixels = np.random.default_rng(0).integers(1, 256, (8, 8, 3), dtype=np.uint8)
     image = write_scene(tmp_path / "scene.tif", pixels)
-    monkeypatch.setattr("mmrs.geo.vectors.VectorOutput.finish", fail)
+    monkeypatch.setattr(place, fail)
     chosen = SceneOutputs(vectors=".gpkg", areas=True, confidence=True)
     with pytest.raises(OutputError, match="no"):
         predict_scene(image, tmp_path / "map.tif", ColourModel(), outputs=chosen)
