@@ -86,6 +86,14 @@ def _refuse_weights_that_fit_nowhere() -> None:
                 where=self.checkpoint,
                 fix=f"take the backbone out of it by tools/convert_weights.py, or {RANDOM_START}",
             ) from error
+        except AssertionError as error:  # MMEngine's, of a prefix that no name has
+            if "not in the pretrained model" not in str(error):
+                raise
+            raise CheckpointError(
+                f"none of its tensors is under {self.prefix!r}",
+                where=self.checkpoint,
+                fix=f"mend prefix in init_cfg, or {RANDOM_START}",
+            ) from error
         finally:
             checkpoint.load_state_dict = load
 

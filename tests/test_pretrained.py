@@ -175,6 +175,10 @@ def test_weights_that_fit_nowhere_are_no_random_start(tmp_path, restored, prefix
     for content in ({f"backbone.{k}": v for k, v in own.items()}, {"fc.weight": torch.ones(5, 5)}):
         with pytest.raises(CheckpointError, match=r"w\.pth: none of its \d tensors has the name"):
             net(content).init_weights()
+    wrong = net({"fc.bias": torch.ones(1)})
+    wrong.init_cfg["prefix"] = "web."
+    with pytest.raises(CheckpointError, match=r"w\.pth: none of its tensors is under 'web\.'"):
+        wrong.init_weights()
     part = net({"fc.bias": torch.ones(1)})
     part.init_weights()
     assert part.fc.bias == 1
