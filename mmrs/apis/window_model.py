@@ -33,7 +33,7 @@ from mmrs.apis.model_identity import file_identity, text_identity
 from mmrs.apis.network_call import Amp, NetworkCall
 from mmrs.apis.tensor_scene_band import TensorSceneBand
 from mmrs.apis.window_batch import WindowBatches
-from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, half
+from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, as_size, half
 from mmrs.compat import check_compiled_operators, safe_load_checkpoint
 from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
 from mmrs.geo.blending import BlendKind
@@ -338,7 +338,7 @@ def _num_classes(head: Any) -> int:
 
 
 def _window_and_stride(cfg: Config) -> tuple[Size, Size]:
-    """The config's own sliding windows, or its crops at a stride of half of one."""
+    """The config's own sliding windows, or the crops of its training, half a window apart."""
     test_cfg = cfg.model.get("test_cfg") or {}
     if test_cfg.get("mode") == "slide":
         missing = [key for key in ("crop_size", "stride") if test_cfg.get(key) is None]
@@ -348,13 +348,14 @@ def _window_and_stride(cfg: Config) -> tuple[Size, Size]:
                 where=f"{config_name(cfg)}: model.test_cfg",
                 fix="set crop_size and stride, or mode='whole'",
             )
-        return _size(test_cfg["crop_size"]), _size(test_cfg["stride"])
-    window = _size(cfg.get("crop_size") or DEFAULT_WINDOW_PX)
+        where = f"{config_name(cfg)}: model.test_cfg"
+        return (
+            as_size(test_cfg["crop_size"], f"{where}.crop_size"),
+            as_size(test_cfg["stride"], f"{where}.stride"),
+        )
+    trained = cfg.get("crop_size") or (cfg.model.get("data_preprocessor") or {}).get("size")
+    window = as_size(trained or DEFAULT_WINDOW_PX, f"{config_name(cfg)}: crop_size")
     return window, half(window)
-
-
-def _size(value: int | Sequence[int]) -> Size:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 def _last_head(model: Any) -> Any:

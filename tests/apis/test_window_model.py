@@ -258,3 +258,28 @@ def test_sliding_windows_without_a_size_are_told(trained) -> None:
             device="cpu",
             cfg_options={"model.test_cfg": {"mode": "slide", "crop_size": 8}},
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ((512, 512), (256, 256))),
+        ({"model.data_preprocessor.size": (24, 16)}, ((24, 16), (12, 8))),
+        ({"model.data_preprocessor.size": (24, 16), "crop_size": 40}, ((40, 40), (20, 20))),
+        (
+            {
+                "crop_size": 40,
+                "model.test_cfg": {"mode": "slide", "crop_size": 9, "stride": (7, 5)},
+            },
+            ((9, 9), (7, 5)),
+        ),
+    ],
+)
+def test_windows_are_those_of_the_test_mode_or_of_the_training(trained, changes, expected) -> None:
+    model = load_window_model(*trained, device="cpu", cfg_options=changes)
+    assert (model.window, model.stride) == expected
+
+
+def test_a_crop_size_that_is_none_is_told(trained) -> None:
+    with pytest.raises(ConfigError, match=r"config\.py: crop_size must be whole pixels.*'x'"):
+        load_window_model(*trained, device="cpu", cfg_options={"crop_size": "x"})
