@@ -54,11 +54,19 @@ def lonlat_polygons(
         beyond[1:] |= (np.abs(np.diff(lonlat[:, 0])) > 180) & (ring[1:] == ring[:-1])
     moved = shapely.linearrings(lonlat.round(LONLAT_DECIMALS), indices=ring)
     found = np.asarray(shapely.polygons(moved, indices=polygon))
+    begins = np.searchsorted(ring, np.arange(len(rings) + 1))
+    on_line = np.abs(lonlat[:, 0]) > 180 - 10.0**-LONLAT_DECIMALS
+    meets_line = np.bincount(ring, weights=beyond | on_line, minlength=len(rings)) > 0
     for index in np.unique(polygon[ring[beyond]]):
-        own = [lonlat[ring == r] for r in np.flatnonzero(polygon == index)]
-        whole, *holes = (_cut(points, unwrap=to_lonlat is not None) for points in own)
-        found[index] = shapely.difference(whole, shapely.union_all(holes)) if holes else whole
-        found[index] = _rounded(found[index])
+        first, end = np.searchsorted(polygon, [index, index + 1])
+        exterior, *holes = (
+            _cut(lonlat[begins[r] : begins[r + 1]], unwrap=to_lonlat is not None)
+            for r in range(first, end)
+            if r == first or meets_line[r]
+        )
+        pieces = _pieces(shapely.difference(exterior, shapely.union_all(holes)))
+        whole = moved[first + 1 : end][~meets_line[first + 1 : end]]
+        found[index] = _with_holes(pieces, whole)
     return found
 
 
@@ -113,10 +121,21 @@ def _cut(ring: Points, *, unwrap: bool) -> Any:
     return shapely.union_all(pieces)
 
 
-def _rounded(shape: Any) -> Any:
+def _pieces(shape: Any) -> NDArray[Any]:
     """Its polygons, without lines where it only touched, to the last decimal that is kept."""
     # a rounded point could lie on the other side of a line: GEOS rounds so that none does
     parts = shapely.get_parts(shapely.set_precision(shape, 10.0**-LONLAT_DECIMALS))
     parts = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-    parts = shapely.transform(parts, lambda points: points.round(LONLAT_DECIMALS))
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    return np.asarray(shapely.transform(parts, lambda points: points.round(LONLAT_DECIMALS)))
+
+
+def _with_holes(pieces: NDArray[Any], holes: NDArray[Any]) -> Any:
+    """One shape of the pieces, with holes that lie in one of them: far faster than cutting."""
+    hole, piece = shapely.STRtree(pieces).query(
+        shapely.point_on_surface(shapely.polygons(holes)), predicate="within"
+    )
+    rings, owner = shapely.get_rings(pieces, return_index=True)
+    rings, owner = np.concatenate([rings, holes[hole]]), np.concatenate([owner, piece])
+    order = np.argsort(owner, kind="stable")  # exteriors stay first
+    whole = shapely.polygons(rings[order], indices=owner[order])
+    return whole[0] if len(whole) == 1 else shapely.multipolygons(whole)
