@@ -17,25 +17,20 @@ from mmseg.registry import MODELS
 from numpy.typing import NDArray
 
 from mmrs.apis.build_errors import explain_build_error
-from mmrs.apis.channel_config import (
-    check_windows_can_follow,
-    read_contract,
-    resizing,
-    with_stated_scaling,
-)
-from mmrs.apis.channel_contract import ChannelContract, check_same_channels
+from mmrs.apis.channel_config import read_contract
+from mmrs.apis.channel_contract import ChannelContract
 from mmrs.apis.checkpoint_fit import check_fit, compare
 from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
 from mmrs.apis.device_memory import tell_if_too_small
 from mmrs.apis.model_classes import class_names
 from mmrs.apis.model_identity import file_identity, text_identity
+from mmrs.apis.model_use import check_config, whole_contract, window_and_stride
 from mmrs.apis.network_call import Amp, NetworkCall
 from mmrs.apis.tensor_scene_band import TensorSceneBand
 from mmrs.apis.window_batch import WindowBatches
-from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, as_size, half
-from mmrs.compat import check_compiled_operators, safe_load_checkpoint
-from mmrs.errors import CheckpointError, ConfigError, EnvironmentError
+from mmrs.apis.window_protocol import DEFAULT_WINDOW_PX, Size, WindowModel, half
+from mmrs.compat import safe_load_checkpoint
+from mmrs.errors import CheckpointError, EnvironmentError
 from mmrs.geo.blending import BlendKind
 from mmrs.geo.scene_rows import Wanted
 from mmrs.geo.windows import WindowPlan
@@ -213,11 +208,11 @@ def load_window_model(
     text = text_identity(cfg.pretty_text)
     # that of the program around stays as it is
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmseg"):
-        _check_config(cfg)
+        check_config(cfg)
         stated = read_contract(cfg)
         model = _build(cfg)
         meta = load_weights(model, checkpoint)
-        contract = _whole_contract(stated, meta, cfg, checkpoint)
+        contract = whole_contract(stated, meta, cfg, checkpoint)
         classes, palette = class_names(cfg, meta, _num_classes(_last_head(model)), checkpoint)
     try:
         model.to(device).eval()
@@ -226,7 +221,7 @@ def load_window_model(
         raise EnvironmentError(
             "there is no such device", where=f"device {device}", fix="use cpu, or cuda where it is"
         ) from error
-    window, stride = _window_and_stride(cfg)
+    window, stride = window_and_stride(cfg)
     ready = SegmentorWindowModel(
         model,
         contract=contract,
@@ -280,21 +275,6 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> dict[str, An
     return meta if isinstance(meta, dict) else {}
 
 
-def _check_config(cfg: Config) -> None:
-    """Refuse what no scene can be predicted by, and warn of what scenes do otherwise."""
-    if cfg.get("model") is None:
-        raise ConfigError("prediction needs model", where=config_name(cfg), fix="set model")
-    check_compiled_operators({"model": cfg.model})
-    check_windows_can_follow(cfg)
-    resized = resizing(cfg)
-    if resized is not None:
-        logger.warning(
-            "warning: %s: test_pipeline resizes images to %s, windows of scenes keep their size; "
-            "where the images had another one, --scales FACTOR brings windows to it",
-            config_name(cfg), resized,
-        )  # fmt: skip
-
-
 def _build(cfg: Config) -> Any:
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.pop("pretrained", None)
@@ -306,56 +286,9 @@ def _build(cfg: Config) -> Any:
     return revert_sync_batchnorm(model)
 
 
-def _whole_contract(
-    stated: ChannelContract, meta: dict[str, Any], cfg: Config, checkpoint: str | Path
-) -> ChannelContract:
-    """The config's contract, compared with the checkpoint's and completed by it."""
-    trained = ChannelContract.from_meta(meta, where=str(checkpoint))
-    if trained is not None:
-        check_same_channels(
-            trained,
-            stated,
-            where=str(checkpoint),
-            what=config_name(cfg),
-            fix="use the config that it was trained with",
-        )
-        return stated.filled_by(trained)
-    if not stated.scaling_known:
-        stated = with_stated_scaling(stated, cfg)
-    if not stated.scaling_known:
-        raise CheckpointError(
-            "it does not say how the values were scaled in training, and the config computes it "
-            "from the training images",
-            where=checkpoint,
-            fix="write the numbers into scaling (min and max, or mean and std)",
-        )
-    return stated
-
-
 def _num_classes(head: Any) -> int:
     """Two where a single channel tells them apart, whatever the head calls that."""
     return 2 if head.out_channels == 1 else int(head.num_classes)
-
-
-def _window_and_stride(cfg: Config) -> tuple[Size, Size]:
-    """The config's own sliding windows, or the crops of its training, half a window apart."""
-    test_cfg = cfg.model.get("test_cfg") or {}
-    if test_cfg.get("mode") == "slide":
-        missing = [key for key in ("crop_size", "stride") if test_cfg.get(key) is None]
-        if missing:
-            raise ConfigError(
-                f"mode='slide' needs {missing[0]}",
-                where=f"{config_name(cfg)}: model.test_cfg",
-                fix="set crop_size and stride, or mode='whole'",
-            )
-        where = f"{config_name(cfg)}: model.test_cfg"
-        return (
-            as_size(test_cfg["crop_size"], f"{where}.crop_size"),
-            as_size(test_cfg["stride"], f"{where}.stride"),
-        )
-    trained = cfg.get("crop_size") or (cfg.model.get("data_preprocessor") or {}).get("size")
-    window = as_size(trained or DEFAULT_WINDOW_PX, f"{config_name(cfg)}: crop_size")
-    return window, half(window)
 
 
 def _last_head(model: Any) -> Any:
