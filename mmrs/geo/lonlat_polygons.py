@@ -21,6 +21,7 @@ LONLAT_DECIMALS = 9  # of a degree: a tenth of a millimetre
 # that the middle of a side may move by: a centimetre, or a part of a pixel
 _STRAIGHT_M, _STRAIGHT_PX = 0.01, 0.02
 _M_PER_DEG = 111_000
+_TURNS = 3  # of a ring round a pole, to either side
 _MAX_HALVINGS = 14  # sides over a pole never become straight
 
 Points = NDArray[np.float64]
@@ -67,6 +68,9 @@ def lonlat_polygons(
         pieces = _pieces(shapely.difference(exterior, shapely.union_all(holes)))
         whole = moved[first + 1 : end][~meets_line[first + 1 : end]]
         found[index] = _with_holes(pieces, whole)
+        if not shapely.is_valid(found[index]):  # holes in a row cut a piece in two
+            rest = shapely.difference(pieces, shapely.union_all(shapely.polygons(whole)))
+            found[index] = _with_holes(np.concatenate([_pieces(one) for one in rest]), whole[:0])
     return found
 
 
@@ -106,9 +110,9 @@ def _cut(ring: Points, *, unwrap: bool) -> Any:
     lon, lat = ring.T
     if unwrap:
         lon = np.unwrap(lon, period=360)
-        if abs(lon[-1] - lon[0]) > 180:  # round a pole, which is in what it goes round
-            lon = np.append(lon, [lon[-1], lon[0], lon[0]])
-            lat = np.append(lat, [math.copysign(90, lat.mean())] * 2 + [lat[0]])
+        turn = lon[-1] - lon[0]
+        if abs(turn) > 180:
+            return _cut_round_pole(lon[:-1], lat[:-1], turn)
     inside = shapely.make_valid(shapely.polygons(np.column_stack([lon, lat])))
     first, last = (math.floor((value + 180) / 360) for value in (lon.min(), lon.max()))
     pieces = [
@@ -119,6 +123,19 @@ def _cut(ring: Points, *, unwrap: bool) -> Any:
         for turn in range(360 * first, 360 * last + 1, 360)
     ]
     return shapely.union_all(pieces)
+
+
+def _cut_round_pole(lon: Any, lat: Any, turn: float) -> Any:
+    """What a ring goes round that has a pole in it: all from the ring to that pole.
+
+    The ring comes many times, so that the ends, where it may go to and fro, lie far away.
+    """
+    times = np.arange(-_TURNS, _TURNS + 1) * turn
+    lons = (lon + times[:, None]).ravel()
+    lons = np.append(lons, [lons[-1], lons[0]])
+    lats = np.append(np.tile(lat, len(times)), [math.copysign(90, lat.mean())] * 2)
+    inside = shapely.make_valid(shapely.polygons(np.column_stack([lons, lats])))
+    return shapely.intersection(inside, shapely.box(-180, -90, 180, 90))
 
 
 def _pieces(shape: Any) -> NDArray[Any]:

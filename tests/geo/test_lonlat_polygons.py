@@ -13,7 +13,7 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 
 from mmrs.geo.georeference import Georeference, to_coordinates
-from tests.geo.class_maps import NODATA, blobs
+from tests.geo.class_maps import NODATA, blobs, noise
 from tests.geo.vector_features import write_map
 
 
@@ -36,6 +36,12 @@ MAPS = {
         3031, Affine(50_000, 0, -1.1e6, 0, -50_000, 1.12e6), rings_within_rings(44, 44),
     ),
     "the North Pole": (3413, Affine(90_000, 0, -1.75e6, 0, -90_000, 2.05e6), blobs(40, 40, 2, 3)),
+    "a region that winds to and fro round a pole": (
+        3031, Affine(50_000, 0, -7.3e5, 0, -50_000, 7.1e5), noise(30, 30, 1, 3),
+    ),
+    "holes that touch each other on the date line": (
+        32660, Affine(20_000, 0, 7.1e5, 0, -20_000, 4.3e6), noise(26, 14, 1, 2),
+    ),
     "0 to 360 degrees": (4326, Affine(5, 0, 0, 0, -5, 90), blobs(36, 72, 3, 2)),
     "the whole Earth": (4326, Affine(5, 0, -180, 0, -5, 90), np.zeros((36, 72), dtype=np.uint8)),
     "the web's Earth": (3857, Affine(6.2e5, 0, -2e7, 0, -6.2e5, 2e7), blobs(64, 64, 2, 1)),
