@@ -106,7 +106,7 @@ def test_a_tenth_of_the_labels_is_one_of_the_training_part(dataset):
 
 def test_both_arms_have_the_same_settings(tmp_path):
     runs = plan(parse_args(["--data", "d", "--out", str(tmp_path), "--budget", "7"]))
-    assert len({path for path, *_ in runs}) == len(runs) == 2 * 2 * 2 * 3
+    assert len({path for path, *_ in runs}) == len(runs) == 2 * 2 * 2 * 6
     for none, moco in zip(runs[::2], runs[1::2], strict=True):
         assert (none[2], moco[2]) == ("none", "moco")
         assert none[1] == moco[1] and none[3] == moco[3] and none[1]["budget_s"] == 7
