@@ -45,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--simplify-outline", action="store_true", help="borders with nodata become simpler too"
     )
     args = parser.parse_args(argv)
+    if args.drop_small and not (args.min_area_m2 or args.min_area_px):
+        parser.error("--drop-small goes with --min-area-m2 or --min-area-px")
+    if args.simplify_outline and not (args.simplify_m or args.simplify_px):
+        parser.error("--simplify-outline goes with --simplify-m or --simplify-px")
 
     # only now: --help and a mistyped option need no library
     from mmrs.apis.progress import progress_bar

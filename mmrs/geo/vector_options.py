@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from mmrs.errors import ConfigError
 
 SmallRegions = Literal["merge", "drop"]
+LARGEST = 1e15  # more than the Earth has square metres
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class VectorOptions:
         for one, other in (("min_area_m2", "min_area_px"), ("simplify_m", "simplify_px")):
             for name in (one, other):
                 value = getattr(self, name)
-                if not 0 <= value < math.inf:
-                    raise ConfigError(f"{name} must be >= 0, got {value}")
+                if not 0 <= value <= LARGEST:
+                    raise ConfigError(f"{name} must be in 0 .. 1e15, got {value}")
             if getattr(self, one) and getattr(self, other):
                 raise ConfigError(f"{one} and {other} are both given", fix="choose one")
         if self.small not in ("merge", "drop"):

@@ -298,7 +298,7 @@ def test_vectors_that_cannot_be_written_are_refused_before_anything_is_predicted
         (SceneOutputs(vectors=".dwg"), "polygons are not written to .dwg"),
         (SceneOutputs(vectors=".geojson"), "the map has no CRS and grid"),
         (SceneOutputs(vectors=".gpkg", min_area_m2=3), "pixels have a known size"),
-        (SceneOutputs(vectors=".gpkg", simplify_px=-1), "simplify_px must be >= 0, got -1"),
+        (SceneOutputs(vectors=".gpkg", simplify_px=-1), "simplify_px must be in 0 .. 1e15, got -1"),
     ):
         with pytest.raises(MmrsError, match=message):
             predict_scene(tmp_path / "a.png", tmp_path / "map.tif", model, outputs=chosen)

@@ -11,8 +11,9 @@ from mmrs.geo.vector_options import VectorOptions, VectorReport
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_area_m2": -1}, "min_area_m2 must be >= 0, got -1"),
-        ({"simplify_px": float("nan")}, "simplify_px must be >= 0, got nan"),
+        ({"min_area_m2": -1}, "min_area_m2 must be in 0 .. 1e15, got -1"),
+        ({"simplify_px": float("nan")}, "simplify_px must be in 0 .. 1e15, got nan"),
+        ({"simplify_m": 1e300}, "simplify_m must be in 0 .. 1e15, got 1e.300"),
         ({"min_area_m2": 4, "min_area_px": 4}, "min_area_m2 and min_area_px are both given"),
         ({"simplify_m": 4, "simplify_px": 4}, "simplify_m and simplify_px are both given"),
         ({"small": "keep"}, "small must be merge or drop, got 'keep'"),

@@ -53,6 +53,14 @@ def test_metres_and_pixels_exclude_each_other(tmp_path: Path, words) -> None:
     assert call(tmp_path / "map.tif", tmp_path / "a.gpkg", *words).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("word", "needs"), [("--drop-small", "--min-area-m2"), ("--simplify-outline", "--simplify-m")]
+)
+def test_a_word_that_changes_nothing_is_refused(tmp_path: Path, word: str, needs: str) -> None:
+    done = call(tmp_path / "map.tif", tmp_path / "a.gpkg", word)
+    assert done.returncode == 2 and f"{word} goes with {needs}" in done.stderr
+
+
 def test_neither_torch_nor_openmmlab_is_imported(tmp_path: Path) -> None:
     make_map(tmp_path / "map.tif")
     done = subprocess.run(
