@@ -26,10 +26,10 @@ from mmseg.registry import MODELS
 from torch import nn
 
 import mmrs.models  # noqa: F401  registers Hi-ResNet
-from mmrs.apis.channel_contract import ChannelContract
-from mmrs.apis.kept_memory import keep_freed_memory
+from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.predict import predict_scene
-from mmrs.apis.window_model import SegmentorWindowModel
+from mmrs.apis.window.kept_memory import keep_freed_memory
+from mmrs.apis.window.window_model import SegmentorWindowModel
 from mmrs.geo.palette import default_palette
 
 WINDOW, STRIDE, CLASSES = 512, 256, 7

@@ -187,7 +187,7 @@ def measure(
 
 def demo_case(folder: Path) -> tuple[SceneSegmentor, Ground]:
     """The demo's scene and network, as ``tools/demo.py`` left them."""
-    from mmrs.apis.demo import CONFIG
+    from mmrs.apis.demo.command import CONFIG
 
     weights = sorted(
         (folder / "train").glob("iter_*.pth"), key=lambda path: int(path.stem.split("_")[1])
@@ -203,8 +203,8 @@ def real_case(data: Path, weights: Path, *, budget: float) -> tuple[SceneSegment
 
     from benchmarks.real.data import CLASSES, COLOURS, IMAGE_MEAN, IMAGE_STD, load_split
     from benchmarks.real.models import build, config_of
-    from mmrs.apis.channel_contract import ChannelContract
-    from mmrs.apis.window_model import SegmentorWindowModel, load_weights
+    from mmrs.apis.channels.channel_contract import ChannelContract
+    from mmrs.apis.window.window_model import SegmentorWindowModel, load_weights
 
     train_set, val_set = load_split(data, DATASET)
     classes = CLASSES[DATASET]

@@ -18,10 +18,10 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmrs.apis.channel_contract import ChannelContract
+from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.evaluate_scene import evaluate_scenes
 from mmrs.apis.predict import predict_scene
-from mmrs.apis.window_model import SegmentorWindowModel
+from mmrs.apis.window.window_model import SegmentorWindowModel
 from mmrs.datasets import RasterSegDataset
 from mmrs.engine import BoundaryMetric, ISPRSMetric, SegMetric
 from mmrs.engine.seg_metric import METRIC_NAMES

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     prepare_process("none", 0)
     from mmrs.apis.check_dataset import check_dataset
-    from mmrs.apis.config_load import parse_cfg_options
+    from mmrs.apis.config.config_load import parse_cfg_options
 
     report = check_dataset(
         args.config,

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmrs.apis.environment import prepare_process
 
     prepare_process()
-    from mmrs.apis.config_load import parse_cfg_options
+    from mmrs.apis.config.config_load import parse_cfg_options
     from mmrs.apis.convert_weights import convert_weights
 
     convert_weights(

@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     prepare_process("none", 0)
     from mmrs.apis import dataset_stats as api
-    from mmrs.apis import stats_report as report
-    from mmrs.apis.config_load import parse_cfg_options
+    from mmrs.apis.checks import stats_report as report
+    from mmrs.apis.config.config_load import parse_cfg_options
 
     if is_config:
         found = api.stats_of_config(

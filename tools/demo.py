@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mmrs.apis.environment import prepare_process
 
     prepare_process()
-    from mmrs.apis.demo import run_demo
+    from mmrs.apis.demo.command import run_demo
 
     result = run_demo(args.out, seed=args.seed, iterations=args.iterations)
     if not result.is_kept:

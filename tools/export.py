@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmrs.apis.environment import prepare_process
 
     prepare_process()
-    from mmrs.apis.config_load import parse_cfg_options
+    from mmrs.apis.config.config_load import parse_cfg_options
     from mmrs.apis.export import export_onnx
     from mmrs.apis.progress import progress_bar
 

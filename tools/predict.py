@@ -178,10 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--crf-halo and --crf-scale go with --crf")
 
     # only now: --help and a mistyped option need no model
-    from mmrs.apis.crf_settings import CRFSettings
     from mmrs.apis.model_choice import ModelChoice
     from mmrs.apis.predict_command import predict_command
-    from mmrs.apis.scene_settings import SceneOutputs
+    from mmrs.apis.scene.crf_settings import CRFSettings
+    from mmrs.apis.scene.scene_settings import SceneOutputs
 
     return predict_command(
         args.image,

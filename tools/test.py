@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mmrs.apis.environment import prepare_process
 
     prepare_process(args.launcher, args.local_rank)
-    from mmrs.apis.config_load import parse_cfg_options
+    from mmrs.apis.config.config_load import parse_cfg_options
     from mmrs.apis.test import test
 
     test(

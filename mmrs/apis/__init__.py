@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmrs.apis.crf_settings import CRFSettings
+    from mmrs.apis.scene.crf_settings import CRFSettings
+    from mmrs.apis.scene.scene_settings import SceneOutputs
     from mmrs.apis.scene_prediction import ScenePrediction
     from mmrs.apis.scene_segmentor import SceneSegmentor
-    from mmrs.apis.scene_settings import SceneOutputs
 
 __all__ = ["CRFSettings", "SceneOutputs", "ScenePrediction", "SceneSegmentor"]
 
 _HOMES = {
-    "CRFSettings": "mmrs.apis.crf_settings",
-    "SceneOutputs": "mmrs.apis.scene_settings",
+    "CRFSettings": "mmrs.apis.scene.crf_settings",
+    "SceneOutputs": "mmrs.apis.scene.scene_settings",
     "ScenePrediction": "mmrs.apis.scene_prediction",
     "SceneSegmentor": "mmrs.apis.scene_segmentor",
 }

@@ -13,17 +13,17 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmrs.apis.channel_findings import channel_findings
-from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
-from mmrs.apis.contact_sheet import write_contact_sheet
-from mmrs.apis.data_check import build_datasets
-from mmrs.apis.data_files import quiet_pillow
-from mmrs.apis.findings import Finding, findings_text
-from mmrs.apis.folder_check import same_images, unread_files
-from mmrs.apis.pair_check import PairResult
+from mmrs.apis.checks.channel_findings import channel_findings
+from mmrs.apis.checks.contact_sheet import write_contact_sheet
+from mmrs.apis.checks.data_check import build_datasets
+from mmrs.apis.checks.data_files import quiet_pillow
+from mmrs.apis.checks.findings import Finding, findings_text
+from mmrs.apis.checks.folder_check import same_images, unread_files
+from mmrs.apis.checks.pair_check import PairResult
+from mmrs.apis.checks.set_check import SetCheck
+from mmrs.apis.config.config_load import load_config
+from mmrs.apis.config.config_types import config_name
 from mmrs.apis.progress import progress_bar
-from mmrs.apis.set_check import SetCheck
 from mmrs.errors import ConfigError, DataError, MmrsError
 from mmrs.geo.raster import allow_missing_georeference
 

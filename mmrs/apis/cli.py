@@ -40,7 +40,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``; the words are read by ``mmrs.apis.config_load.parse_cfg_options``."""
+    """Add ``--cfg-options``; its words are read by ``config.config_load.parse_cfg_options``."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",

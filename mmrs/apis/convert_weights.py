@@ -13,10 +13,10 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmrs.apis.channel_check import contract_in
-from mmrs.apis.weight_keys import Kind, SourceWeights, state_of, take_backbone
-from mmrs.apis.weight_report import check_fitted, report_lines
-from mmrs.apis.weight_target import (
+from mmrs.apis.channels.channel_check import contract_in
+from mmrs.apis.weights.weight_keys import Kind, SourceWeights, state_of, take_backbone
+from mmrs.apis.weights.weight_report import check_fitted, report_lines
+from mmrs.apis.weights.weight_target import (
     Fitted,
     TargetBackbone,
     build_target,

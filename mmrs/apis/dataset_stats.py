@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from mmengine.registry import init_default_scope
 
-from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
-from mmrs.apis.data_check import build_datasets
-from mmrs.apis.label_reader import LabelReader
+from mmrs.apis.checks.data_check import build_datasets
+from mmrs.apis.checks.label_reader import LabelReader
+from mmrs.apis.checks.stats_report import ClassStats, DatasetStats
+from mmrs.apis.config.config_load import load_config
+from mmrs.apis.config.config_types import config_name
 from mmrs.apis.progress import progress_bar
-from mmrs.apis.stats_report import ClassStats, DatasetStats
 from mmrs.datasets.raster_files import find_files
 from mmrs.errors import ConfigError, DataError, OutputError
 from mmrs.geo.atomic import atomic_path

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from mmrs.apis.scene_counts import Progress, SceneCounts
-from mmrs.apis.scene_labels import NO_LABEL, LabelRule, SceneLabels
+from mmrs.apis.score.scene_counts import Progress, SceneCounts
+from mmrs.apis.score.scene_labels import NO_LABEL, LabelRule, SceneLabels
 from mmrs.engine.boundary import BoundaryScores, boundary_score
 from mmrs.engine.boundary_metric import (
     BOUNDARY_NAMES,

@@ -12,14 +12,14 @@ from typing import Any
 import onnx
 from mmengine.config import Config
 
-from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
-from mmrs.apis.onnx_check import Difference, Progress, check_equal, default_check_sizes
-from mmrs.apis.onnx_graph import DEFAULT_OPSET, EXPORTERS, Exporter, trace_graph
-from mmrs.apis.onnx_metadata import OnnxMetadata, seal
-from mmrs.apis.onnx_model import read_onnx_model
-from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
-from mmrs.apis.window_protocol import Size, as_size, half
+from mmrs.apis.config.config_load import load_config
+from mmrs.apis.config.config_types import config_name
+from mmrs.apis.onnx.onnx_check import Difference, Progress, check_equal, default_check_sizes
+from mmrs.apis.onnx.onnx_graph import DEFAULT_OPSET, EXPORTERS, Exporter, trace_graph
+from mmrs.apis.onnx.onnx_metadata import OnnxMetadata, seal
+from mmrs.apis.onnx.onnx_model import read_onnx_model
+from mmrs.apis.window.window_model import SegmentorWindowModel, load_window_model
+from mmrs.apis.window.window_protocol import Size, as_size, half
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.atomic import atomic_path
 

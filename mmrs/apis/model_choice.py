@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from mmrs.apis.augmented_model import AugmentedWindowModel, Symmetries
 from mmrs.apis.cli import UsageError
-from mmrs.apis.window_protocol import WindowModel
+from mmrs.apis.window.augmented_model import AugmentedWindowModel, Symmetries
+from mmrs.apis.window.window_protocol import WindowModel
 
 if TYPE_CHECKING:
-    from mmrs.apis.window_model import Amp
+    from mmrs.apis.window.window_model import Amp
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ModelChoice:
         files: Which.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default a GPU where there is one.
         cfg_options: Words ``key=value`` that override keys of the config.
-        amp: As of `mmrs.apis.window_model.SegmentorWindowModel`.
+        amp: As of `mmrs.apis.window.window_model.SegmentorWindowModel`.
         compile: Likewise.
         channels_last: Likewise.
         tta: As of `AugmentedWindowModel`.
@@ -105,7 +105,7 @@ class ModelChoice:
         return cast(WindowModel, model)
 
     def _load_onnx(self) -> Any:
-        from mmrs.apis.onnx_model import load_onnx_model
+        from mmrs.apis.onnx.onnx_model import load_onnx_model
 
         return load_onnx_model(self.files[0], device=self.device, threads=self.threads)
 
@@ -113,9 +113,9 @@ class ModelChoice:
         from mmrs.apis.environment import prepare_process
 
         prepare_process()
-        from mmrs.apis.config_load import parse_cfg_options
-        from mmrs.apis.kept_memory import keep_freed_memory
-        from mmrs.apis.window_model import load_window_model
+        from mmrs.apis.config.config_load import parse_cfg_options
+        from mmrs.apis.window.kept_memory import keep_freed_memory
+        from mmrs.apis.window.window_model import load_window_model
 
         config, checkpoint = self.files
         model = load_window_model(

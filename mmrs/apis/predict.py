@@ -10,15 +10,15 @@ from typing import Any, Protocol, get_args
 
 import rasterio
 
-from mmrs.apis.crf_settings import CRFSettings, color_bands
 from mmrs.apis.overlay import write_overlay
-from mmrs.apis.scene_input import open_scene
-from mmrs.apis.scene_outputs import check_outputs
-from mmrs.apis.scene_resume import check_identity, run_scenes
-from mmrs.apis.scene_run import SceneResult
-from mmrs.apis.scene_settings import SceneOutputs, Settings
-from mmrs.apis.scene_stream import Scene
-from mmrs.apis.window_protocol import Size, WindowModel, as_size, half
+from mmrs.apis.scene.crf_settings import CRFSettings, color_bands
+from mmrs.apis.scene.scene_input import open_scene
+from mmrs.apis.scene.scene_outputs import check_outputs
+from mmrs.apis.scene.scene_resume import check_identity, run_scenes
+from mmrs.apis.scene.scene_run import SceneResult
+from mmrs.apis.scene.scene_settings import SceneOutputs, Settings
+from mmrs.apis.scene.scene_stream import Scene
+from mmrs.apis.window.window_protocol import Size, WindowModel, as_size, half
 from mmrs.errors import ConfigError, DataError, EnvironmentError, OutputError
 from mmrs.geo.array_raster import DatasetRaster
 from mmrs.geo.atomic import make_folder
@@ -180,7 +180,7 @@ def predict_scenes(
             puts after each window.
         outputs: What is written beside the class maps, and how.
         progress: Called after every batch.
-        run: Predicts the scenes; in this process by default, see `mmrs.apis.scene_ranks`.
+        run: Predicts the scenes; in this process by default, see `mmrs.apis.scene.scene_ranks`.
 
     Returns:
         What was written, in the order of ``pairs``; without the scenes that were skipped.
@@ -282,7 +282,7 @@ def plan_scene(
 
 def _without_window_crf(model: WindowModel) -> WindowModel:
     try:
-        from mmrs.apis.crf_pass import without_window_crf
+        from mmrs.apis.scene.crf_pass import without_window_crf
     except ImportError as error:
         raise EnvironmentError(
             f"a dense CRF needs PyTorch ({error})",

@@ -13,20 +13,20 @@ from typing import Any
 import rasterio
 
 from mmrs.apis.cli import UsageError
-from mmrs.apis.crf_settings import CRFSettings
-from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.model_choice import ModelChoice
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.predict import SceneMap, predict_scene, predict_scenes
 from mmrs.apis.progress import progress_bar
-from mmrs.apis.rank_group import RankGroup
-from mmrs.apis.rank_join import is_one_of_several, is_started_by_torchrun, join_ranks
-from mmrs.apis.scene_list import Pair, expand_scenes, is_single
-from mmrs.apis.scene_outputs import check_outputs
-from mmrs.apis.scene_ranks import run_on_ranks
-from mmrs.apis.scene_resume import run_scenes
-from mmrs.apis.scene_settings import SceneOutputs
-from mmrs.apis.window_protocol import Size, WindowModel, as_size, stride_of
+from mmrs.apis.scene.crf_settings import CRFSettings
+from mmrs.apis.scene.end_on_signals import end_on_signals
+from mmrs.apis.scene.rank_group import RankGroup
+from mmrs.apis.scene.rank_join import is_one_of_several, is_started_by_torchrun, join_ranks
+from mmrs.apis.scene.scene_list import Pair, expand_scenes, is_single
+from mmrs.apis.scene.scene_outputs import check_outputs
+from mmrs.apis.scene.scene_ranks import run_on_ranks
+from mmrs.apis.scene.scene_resume import run_scenes
+from mmrs.apis.scene.scene_settings import SceneOutputs
+from mmrs.apis.window.window_protocol import Size, WindowModel, as_size, stride_of
 from mmrs.errors import ConfigError, EnvironmentError, OutputError
 from mmrs.geo.atomic import make_folder
 from mmrs.geo.blending import BlendKind
@@ -157,7 +157,7 @@ def predict_file(
     with rasterio.Env(), Raster(image):
         check_outputs([(Path(image), Path(out))], SceneOutputs())
         _pictures([(Path(image), Path(out))], overlay, None)
-    from mmrs.apis.window_model import load_window_model
+    from mmrs.apis.window.window_model import load_window_model
 
     model = load_window_model(
         config,

@@ -17,11 +17,11 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmrs.apis.build_errors import explain_build_error
-from mmrs.apis.channel_check import watch_files
-from mmrs.apis.checkpoint_fit import CheckpointFitHook
-from mmrs.apis.config_types import config_name, resolve
+from mmrs.apis.channels.channel_check import watch_files
+from mmrs.apis.config.build_errors import explain_build_error
+from mmrs.apis.config.config_types import config_name, resolve
 from mmrs.apis.guarded_pipeline import guard_dataset
+from mmrs.apis.weights.checkpoint_fit import CheckpointFitHook
 from mmrs.engine.same_buffers_hook import SameBuffersHook
 from mmrs.errors import ConfigError, EnvironmentError, MmrsError, OutputError
 

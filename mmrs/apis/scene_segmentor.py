@@ -11,12 +11,12 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrs.apis.augmented_model import AugmentedWindowModel, Symmetries
-from mmrs.apis.crf_settings import CRFSettings
 from mmrs.apis.predict import Progress, SceneMap, predict_scene
+from mmrs.apis.scene.crf_settings import CRFSettings
+from mmrs.apis.scene.scene_settings import SceneOutputs
 from mmrs.apis.scene_prediction import ScenePrediction
-from mmrs.apis.scene_settings import SceneOutputs
-from mmrs.apis.window_protocol import Size, WindowModel, as_size, stride_of
+from mmrs.apis.window.augmented_model import AugmentedWindowModel, Symmetries
+from mmrs.apis.window.window_protocol import Size, WindowModel, as_size, stride_of
 from mmrs.errors import ConfigError
 from mmrs.geo.array_raster import ArrayRaster, DatasetRaster, file_of_dataset
 from mmrs.geo.blending import BlendKind
@@ -40,7 +40,7 @@ class SceneSegmentor:
 
     Args:
         model: A config, with ``weights``; an exported ``.onnx`` file; or any ``WindowModel``
-            (`mmrs.apis.window_protocol`), which is taken as it is.
+            (`mmrs.apis.window.window_protocol`), which is taken as it is.
         weights: The checkpoint of a config.
         device: ``cpu``, ``cuda``, ...; by default a GPU where there is one.
         cfg_options: Keys of the config to override.
@@ -209,7 +209,7 @@ def _load(model: Any, options: dict[str, Any]) -> WindowModel:
         return model
     if is_file and Path(model).suffix.lower() == ".onnx":
         _check_meant(options, ("device", "threads"), "an ONNX file")
-        from mmrs.apis.onnx_model import load_onnx_model
+        from mmrs.apis.onnx.onnx_model import load_onnx_model
 
         return load_onnx_model(Path(model), **options)
     meant = ("weights", "device", "cfg_options", "amp", "compile", "channels_last")
@@ -223,7 +223,7 @@ def _load(model: Any, options: dict[str, Any]) -> WindowModel:
     from mmrs.apis.environment import prepare_process
 
     prepare_process()
-    from mmrs.apis.window_model import load_window_model
+    from mmrs.apis.window.window_model import load_window_model
 
     return load_window_model(model, Path(options.pop("weights")), **options)
 

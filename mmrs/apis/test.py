@@ -10,11 +10,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmrs.apis.config_check import check_config
-from mmrs.apis.config_classes import leaf_datasets
-from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
-from mmrs.apis.data_check import check_data
+from mmrs.apis.checks.data_check import check_data
+from mmrs.apis.config.config_check import check_config
+from mmrs.apis.config.config_classes import leaf_datasets
+from mmrs.apis.config.config_load import load_config
+from mmrs.apis.config.config_types import config_name
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process
 from mmrs.apis.train import check_load_from, set_work_dir, unwrap
 from mmrs.compat import refuse_unsafe_checkpoints

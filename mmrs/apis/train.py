@@ -12,18 +12,18 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmrs.apis.build_errors import explain_build_error
-from mmrs.apis.channel_check import run_contract, source_bands
-from mmrs.apis.checkpoint_fit import bare_model
+from mmrs.apis.channels.channel_check import run_contract, source_bands
+from mmrs.apis.checks.data_check import check_data
+from mmrs.apis.checks.label_table import LabelTable
+from mmrs.apis.checks.visit_check import check_visits
 from mmrs.apis.cli import error_line
-from mmrs.apis.config_check import check_config
-from mmrs.apis.config_load import load_config
-from mmrs.apis.config_types import config_name
-from mmrs.apis.data_check import check_data
-from mmrs.apis.label_table import LabelTable
+from mmrs.apis.config.build_errors import explain_build_error
+from mmrs.apis.config.config_check import check_config
+from mmrs.apis.config.config_load import load_config
+from mmrs.apis.config.config_types import config_name
 from mmrs.apis.resume_point import find_resume_point
 from mmrs.apis.runtime import build_runner, check_launcher, is_first_process, use_amp
-from mmrs.apis.visit_check import check_visits
+from mmrs.apis.weights.checkpoint_fit import bare_model
 from mmrs.compat import refuse_unsafe_checkpoints
 from mmrs.engine.channel_contract_hook import ChannelContractHook
 from mmrs.engine.queue_length_hook import QueueLengthHook

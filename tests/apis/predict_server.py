@@ -19,13 +19,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-import mmrs.apis.end_on_signals
 import mmrs.apis.predict
+import mmrs.apis.scene.end_on_signals
 import mmrs.geo.raster_output as raster_output
-from mmrs.apis.channel_contract import ChannelContract
+from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.cli import run
-from mmrs.apis.end_on_signals import end_on_signals
-from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.scene.end_on_signals import end_on_signals
+from mmrs.apis.scene.scene_settings import SceneOutputs
 
 OUTPUTS = SceneOutputs(confidence=True, vectors=".geojson", areas=True)
 HOW = {"window": 48, "stride": 30, "batch_size": 2}
@@ -93,7 +93,7 @@ def predict(order: dict[str, Any]) -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
     if order.get("grace"):
-        mmrs.apis.end_on_signals.GRACE_SECONDS = order["grace"]
+        mmrs.apis.scene.end_on_signals.GRACE_SECONDS = order["grace"]
     if order.get("slow"):
         make_slow(order["slow"], order.get("slow_at"))
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import torch.distributed
 
-from mmrs.apis import rank_group, rank_join
 from mmrs.apis.cli import run
-from mmrs.apis.end_on_signals import end_on_signals
 from mmrs.apis.predict import predict_scenes
 from mmrs.apis.predict_command import quiet_but_first
-from mmrs.apis.scene_ranks import run_on_ranks
-from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.scene import rank_group, rank_join
+from mmrs.apis.scene.end_on_signals import end_on_signals
+from mmrs.apis.scene.scene_ranks import run_on_ranks
+from mmrs.apis.scene.scene_settings import SceneOutputs
 from mmrs.errors import DataError
 from tests.apis.predict_server import SharpModel, make_slow, tell
 

@@ -14,8 +14,8 @@ import pytest
 from mmengine.config import Config
 
 from mmrs.apis.cli import UsageError
-from mmrs.apis.config_check import check_config
-from mmrs.apis.config_load import load_config, parse_cfg_options
+from mmrs.apis.config.config_check import check_config
+from mmrs.apis.config.config_load import load_config, parse_cfg_options
 from mmrs.errors import ConfigError, EnvironmentError
 from tests.apis.tiny_run import CLASSES, ROOT, run_tool, tiny_config, write_config, write_pairs
 

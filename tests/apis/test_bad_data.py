@@ -238,7 +238,7 @@ def test_label_out_of_range_names_file_value_and_pixel(data, capsys):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_label_out_of_range_that_only_a_worker_meets(data, capsys, monkeypatch, workers):
     # not seen beforehand: the look is over after the first sample
-    monkeypatch.setattr("mmrs.apis.set_check._spread", lambda pairs: pairs[:1])
+    monkeypatch.setattr("mmrs.apis.checks.set_check._spread", lambda pairs: pairs[:1])
     path = data / "ann" / "train" / "t2.png"
     Image.fromarray(np.full((32, 32), 9, np.uint8)).save(path)
     config = write_config(data, train_dataloader__num_workers=workers)

@@ -12,9 +12,9 @@ import rasterio
 import torch
 from mmengine.config import Config
 
-from mmrs.apis.channel_contract import META_KEY
+from mmrs.apis.channels.channel_contract import META_KEY
 from mmrs.apis.predict_command import predict_file
-from mmrs.apis.scene_input import open_scene
+from mmrs.apis.scene.scene_input import open_scene
 from mmrs.apis.test import test as evaluate
 from mmrs.apis.train import train
 from mmrs.errors import CheckpointError, ConfigError, DataError, MmrsError
@@ -114,7 +114,7 @@ def test_a_scene_is_scaled_as_in_training(run) -> None:
     with Raster(out) as raster:
         found = raster.read()[..., 0]
     # the numbers of training, by hand, through the same network
-    from mmrs.apis.window_model import load_window_model
+    from mmrs.apis.window.window_model import load_window_model
 
     model = load_window_model(str(run.config), run.checkpoint, device="cpu").model
     with Raster(run.root / "val.tif") as raster:
@@ -149,7 +149,7 @@ _MODELS: dict = {}
 
 
 def _model(run):
-    from mmrs.apis.window_model import load_window_model
+    from mmrs.apis.window.window_model import load_window_model
 
     if run.checkpoint not in _MODELS:
         _MODELS[run.checkpoint] = load_window_model(str(run.config), run.checkpoint, device="cpu")
@@ -307,8 +307,8 @@ def test_rasters_of_other_bands_or_types_are_refused_by_the_test_command(
 
 
 def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
-    from mmrs.apis.channel_contract import ChannelContract
-    from mmrs.apis.scene_input import fill_gaps
+    from mmrs.apis.channels.channel_contract import ChannelContract
+    from mmrs.apis.scene.scene_input import fill_gaps
     from mmrs.geo.scaling import BandScaling
 
     scene = write_scene(tmp_path / "a.tif", size=(10, 8))
@@ -332,8 +332,8 @@ def test_gaps_reach_the_network_as_in_training(tmp_path: Path) -> None:
 
 def test_gaps_that_a_loader_kept_are_kept(tmp_path: Path) -> None:
     """What `mmrs.LoadRaster(nodata="keep")` gives the network is what prediction gives it."""
-    from mmrs.apis.channel_contract import ChannelContract
-    from mmrs.apis.scene_input import fill_gaps
+    from mmrs.apis.channels.channel_contract import ChannelContract
+    from mmrs.apis.scene.scene_input import fill_gaps
     from mmrs.datasets.transforms.load_raster import LoadRaster
 
     scene = write_scene(tmp_path / "a.tif", size=(10, 8), dtype="float32")
@@ -358,8 +358,8 @@ def test_gaps_that_a_loader_kept_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_data_set_of_two_types_is_refused(tmp_path: Path) -> None:
-    from mmrs.apis.channel_contract import ChannelContract
-    from mmrs.apis.channel_files import contract_of_dataset
+    from mmrs.apis.channels.channel_contract import ChannelContract
+    from mmrs.apis.channels.channel_files import contract_of_dataset
 
     paths = [write_scene(tmp_path / f"{i}.tif", dtype=d) for i, d in enumerate(("uint16", "int16"))]
 

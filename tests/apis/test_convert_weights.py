@@ -19,7 +19,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torchvision.models import resnet18, resnet34, resnet50
 
-from mmrs.apis.channel_contract import META_KEY, ChannelContract
+from mmrs.apis.channels.channel_contract import META_KEY, ChannelContract
 from mmrs.apis.convert_weights import convert_weights
 from mmrs.errors import CheckpointError, ConfigError, OutputError
 from mmrs.version import __version__

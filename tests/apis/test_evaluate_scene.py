@@ -12,8 +12,8 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from mmrs.apis import scene_counts
 from mmrs.apis.evaluate_scene import evaluate_scenes, parse_label_map
+from mmrs.apis.score import scene_counts
 from mmrs.errors import ConfigError, DataError, LabelError, MmrsError, OutputError
 from mmrs.geo.class_map import write_class_map
 from mmrs.geo.raster import Georeference, allow_missing_georeference

@@ -23,13 +23,13 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mmrs.apis import export as export_module
-from mmrs.apis import onnx_graph
-from mmrs.apis.channel_contract import ChannelContract
+from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.export import export_onnx
-from mmrs.apis.onnx_check import check_equal
-from mmrs.apis.onnx_model import OnnxWindowModel, load_onnx_model
+from mmrs.apis.onnx import onnx_graph
+from mmrs.apis.onnx.onnx_check import check_equal
+from mmrs.apis.onnx.onnx_model import OnnxWindowModel, load_onnx_model
 from mmrs.apis.predict import predict_scene
-from mmrs.apis.window_model import SegmentorWindowModel, load_window_model
+from mmrs.apis.window.window_model import SegmentorWindowModel, load_window_model
 from mmrs.compat import explain_import_error
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.raster import Raster

@@ -20,11 +20,11 @@ from rasterio._env import get_gdal_config
 from rasterio.crs import CRS
 from torch import nn
 
-from mmrs.apis.channel_config import check_windows_can_follow, read_contract, type_name
-from mmrs.apis.channel_contract import ChannelContract
+from mmrs.apis.channels.channel_config import check_windows_can_follow, read_contract, type_name
+from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.predict import predict_scene
 from mmrs.apis.predict_command import predict_file
-from mmrs.apis.window_model import load_window_model
+from mmrs.apis.window.window_model import load_window_model
 from mmrs.errors import (
     CheckpointError,
     ConfigError,

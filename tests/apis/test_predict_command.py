@@ -15,9 +15,9 @@ from PIL import Image
 
 from mmrs.apis.cli import EXIT_USAGE, run
 from mmrs.apis.model_choice import ModelChoice
-from mmrs.apis.model_identity import file_identity
+from mmrs.apis.window.model_identity import file_identity
 from mmrs.geo.raster import Raster
-from tests.apis.test_onnx_model import BLOCK, HEAVY, softmax_model, write
+from tests.apis.onnx.test_onnx_model import BLOCK, HEAVY, softmax_model, write
 from tests.tools.test_predict_tool import TOOL, load_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,7 +167,7 @@ def test_ctrl_c_ends_with_130_and_sigterm_with_143_before_a_model_is_there(folde
 import sys
 from mmrs.apis.cli import run
 from mmrs.apis.model_choice import ModelChoice
-from mmrs.apis.model_identity import file_identity
+from mmrs.apis.window.model_identity import file_identity
 from mmrs.apis.predict_command import predict_command
 import mmrs.apis.predict_command as command
 def wait(*_):

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mmrs.apis.scene_ranks
+import mmrs.apis.scene.scene_ranks
 from mmrs.apis.predict import predict_scenes
-from mmrs.apis.rank_group import RankError
-from mmrs.apis.scene_ranks import run_on_ranks
-from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.scene.rank_group import RankError
+from mmrs.apis.scene.scene_ranks import run_on_ranks
+from mmrs.apis.scene.scene_settings import SceneOutputs
 from mmrs.errors import MmrsError
 from tests.apis.predict_server import SharpModel
 from tests.fake_data import make_geotiff
@@ -199,7 +199,7 @@ def test_a_strip_that_takes_long_to_read_is_sent_all_the_same(tmp_path: Path, mo
     make_geotiff(tmp_path / "a.tif", size_px=(40, 9))
     asked: list[float] = []
     opened: list[float] = []
-    real = mmrs.apis.scene_ranks.open_strip
+    real = mmrs.apis.scene.scene_ranks.open_strip
 
     def slow(scene, strip, model, settings):
         spool = real(scene, strip, model, settings)
@@ -214,7 +214,7 @@ def test_a_strip_that_takes_long_to_read_is_sent_all_the_same(tmp_path: Path, mo
                 asked.append(time.monotonic())
             return super().get(key)
 
-    monkeypatch.setattr("mmrs.apis.scene_ranks.open_strip", slow)
+    monkeypatch.setattr("mmrs.apis.scene.scene_ranks.open_strip", slow)
     shared = Shared()
 
     def one(rank: int) -> None:

@@ -22,10 +22,10 @@ import rasterio
 import shapely
 from rasterio.features import rasterize
 
-from mmrs.apis.channel_contract import ChannelContract
-from mmrs.apis.channel_files import contract_of_raster
+from mmrs.apis.channels.channel_contract import ChannelContract
+from mmrs.apis.channels.channel_files import contract_of_raster
 from mmrs.apis.predict import predict_scene
-from mmrs.apis.scene_settings import SceneOutputs
+from mmrs.apis.scene.scene_settings import SceneOutputs
 from mmrs.geo.raster import Raster
 from mmrs.geo.windows import plan_starts
 

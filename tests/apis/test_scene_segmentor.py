@@ -15,7 +15,7 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from mmrs.apis import CRFSettings, SceneOutputs, ScenePrediction, SceneSegmentor
-from mmrs.apis.channel_contract import ChannelContract
+from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.export import export_onnx
 from mmrs.errors import ConfigError, DataError, EnvironmentError
 from mmrs.geo.raster import Raster
@@ -456,6 +456,6 @@ def test_a_crf_that_does_not_fit_is_refused_before_anything_is_predicted() -> No
 
 
 def test_a_crf_without_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mmrs.apis.crf_pass", None)
+    monkeypatch.setitem(sys.modules, "mmrs.apis.scene.crf_pass", None)
     with pytest.raises(EnvironmentError, match=r"crf: a dense CRF needs PyTorch .*\. Fix: install"):
         SceneSegmentor(PlaceModel())(make_pixels(), crf=CRF, **HOW)

@@ -7,7 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from mmseg.registry import DATASETS, MODELS, PARAM_SCHEDULERS
 from torch import nn
 
-from mmrs.apis.config_check import check_config
+from mmrs.apis.config.config_check import check_config
 from mmrs.datasets import PotsdamDataset
 from tests.configs.small import load
 from tests.fake_data import make_isprs, make_loveda

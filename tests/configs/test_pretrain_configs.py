@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS, MODELS
 from PIL import Image
 
-from mmrs.apis.config_check import check_config
+from mmrs.apis.config.config_check import check_config
 from tests.configs.small import CONFIGS, load
 
 MOCO = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.glob("pretrain/*mocov2*.py"))

@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
-from mmrs.apis.data_check import check_data
+from mmrs.apis.checks.data_check import check_data
 from mmrs.apis.guarded_pipeline import GuardedPipeline, guard_dataset, leaf_datasets
 from mmrs.apis.train import train
 from mmrs.datasets import CropAndStitchDataset

@@ -70,8 +70,8 @@ class Readers:
         from mmcv.transforms import LoadImageFromFile
         from mmseg.datasets.transforms import LoadAnnotations
 
+        from mmrs.apis.checks.pair_check import PairChecker
         from mmrs.apis.guarded_pipeline import GuardedPipeline
-        from mmrs.apis.pair_check import PairChecker
         from mmrs.datasets.transforms import CheckSample, LoadRaster
 
         for left in scratch.iterdir():

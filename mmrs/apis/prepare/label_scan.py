@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrs.apis.exif import exif_turn
+from mmrs.apis.checks.exif import exif_turn
 from mmrs.apis.prepare.converter import shorten
 from mmrs.apis.prepare.label_files import check_colour_type, read_colour_table, tell_colours
 from mmrs.apis.prepare.opened import check_block

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrs.apis.exif import exif_turn, turned
+from mmrs.apis.checks.exif import exif_turn, turned
 from mmrs.apis.prepare.files import file_sha256
 from mmrs.apis.prepare.job import ImageJob, LabelJob, LabelRule, PolygonLabels
 from mmrs.apis.prepare.label_files import LabelFile, read_colour_table

@@ -1,0 +1,1 @@
+"""The look at a data set: files, pictures, labels, pairs, and what was found."""

@@ -1,0 +1,1 @@
+"""Configs as the tools read them: loading, unknown keys, types, classes, errors of building."""

@@ -1,0 +1,1 @@
+"""The demo: a drawn scene, its data set, baselines and report."""

@@ -1,0 +1,1 @@
+"""A model as an ONNX file: its graph, its metadata, its check, its runs."""

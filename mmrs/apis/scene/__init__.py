@@ -1,0 +1,1 @@
+"""From a scene's windows to its maps: reading, blending, writing, resuming, several processes."""

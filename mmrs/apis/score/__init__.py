@@ -1,0 +1,1 @@
+"""Maps against labels: counting, and labels on the map's grid."""

@@ -1,0 +1,1 @@
+"""Weights of other networks and other runs: names, targets, reports."""

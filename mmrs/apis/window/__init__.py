@@ -1,0 +1,1 @@
+"""A model that predicts windows: networks of MMSegmentation, augmented ones, their memory."""
