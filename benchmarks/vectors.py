@@ -20,10 +20,10 @@ import rasterio.features
 import shapely
 from scipy import ndimage
 
-from mmrs.geo.row_strips import Rows
-from mmrs.geo.sieve import Sieve
-from mmrs.geo.simplify import STRIP_ROWS, kept_corners
-from mmrs.geo.vectorize import PolygonStream
+from mmrs.geo.polygons.row_strips import Rows
+from mmrs.geo.polygons.sieve import Sieve
+from mmrs.geo.polygons.simplify import STRIP_ROWS, kept_corners
+from mmrs.geo.polygons.vectorize import PolygonStream
 
 
 def make_map(side: int, classes: int, noise: float) -> np.ndarray:

@@ -23,11 +23,11 @@ from mmrs.errors import ConfigError, DataError, EnvironmentError, OutputError
 from mmrs.geo.array_raster import DatasetRaster
 from mmrs.geo.atomic import make_folder
 from mmrs.geo.blending import BlendKind
-from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.palette import NODATA_LABEL
+from mmrs.geo.polygons.vectors import check_vectors
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.resampled import ResampledRaster
-from mmrs.geo.vectors import check_vectors
+from mmrs.geo.rows.memory_rows import MemoryRows
 from mmrs.geo.windows import plan_windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all

@@ -30,8 +30,8 @@ from mmrs.apis.window.window_protocol import Size, WindowModel, as_size, stride_
 from mmrs.errors import ConfigError, EnvironmentError, OutputError
 from mmrs.geo.atomic import make_folder
 from mmrs.geo.blending import BlendKind
+from mmrs.geo.polygons.vector_options import VectorOptions
 from mmrs.geo.raster import Raster
-from mmrs.geo.vector_options import VectorOptions
 
 EXIT_SKIPPED = 1
 

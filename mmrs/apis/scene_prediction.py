@@ -9,8 +9,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from mmrs.geo.area_table import AreaTable
 from mmrs.geo.georeference import Georeference
+from mmrs.geo.maps.area_table import AreaTable
 from mmrs.geo.pixel_area import pixel_areas
 
 

@@ -20,8 +20,8 @@ from mmrs.apis.window.window_protocol import Size, WindowModel, as_size, stride_
 from mmrs.errors import ConfigError
 from mmrs.geo.array_raster import ArrayRaster, DatasetRaster, file_of_dataset
 from mmrs.geo.blending import BlendKind
-from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.raster import Raster
+from mmrs.geo.rows.memory_rows import MemoryRows
 
 AnyPath = str | PathLike[str]
 SceneLike = AnyPath | NDArray[Any] | Any  # the last: an open dataset of rasterio's

@@ -16,13 +16,13 @@ import rasterio
 from numpy.typing import NDArray
 
 from mmrs.errors import ConfigError, DataError, LabelError, OutputError
-from mmrs.geo.area_table import AreaTable
 from mmrs.geo.atomic import make_folder
 from mmrs.geo.georeference import to_coordinates
+from mmrs.geo.maps.area_table import AreaTable
 from mmrs.geo.palette import MAX_CLASSES, NODATA_LABEL
+from mmrs.geo.polygons.vector_options import VectorOptions, VectorReport
+from mmrs.geo.polygons.vectors import check_vectors, write_vectors
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
-from mmrs.geo.vector_options import VectorOptions, VectorReport
-from mmrs.geo.vectors import check_vectors, write_vectors
 from mmrs.geo.windows import Window
 
 Progress = Callable[[int, int], None]  # rows done, rows in all

@@ -21,7 +21,7 @@ import numpy as np
 
 import mmrs.apis.predict
 import mmrs.apis.scene.end_on_signals
-import mmrs.geo.raster_output as raster_output
+import mmrs.geo.maps.raster_output as raster_output
 from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.cli import run
 from mmrs.apis.scene.end_on_signals import end_on_signals

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from mmrs.apis.evaluate_scene import evaluate_scenes, parse_label_map
 from mmrs.apis.score import scene_counts
 from mmrs.errors import ConfigError, DataError, LabelError, MmrsError, OutputError
-from mmrs.geo.class_map import write_class_map
+from mmrs.geo.maps.class_map import write_class_map
 from mmrs.geo.raster import Georeference, allow_missing_georeference
 from tests import oracles
 from tests.apis.tiny_run import run_tool

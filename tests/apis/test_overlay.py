@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmrs.apis.overlay import PANEL_PX, compose, mix, to_rgb, write_overlay
 from mmrs.errors import OutputError
-from mmrs.geo.class_map import write_class_map
+from mmrs.geo.maps.class_map import write_class_map
 from mmrs.geo.raster import Georeference
 
 PALETTE = [(250, 10, 20), (30, 240, 50)]

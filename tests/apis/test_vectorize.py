@@ -15,9 +15,9 @@ from rasterio.crs import CRS
 
 from mmrs.apis.vectorize import vectorize
 from mmrs.errors import ConfigError, DataError, LabelError, OutputError
-from mmrs.geo.class_map import write_class_map
 from mmrs.geo.georeference import Georeference, allow_missing_georeference
-from mmrs.geo.vector_options import VectorOptions
+from mmrs.geo.maps.class_map import write_class_map
+from mmrs.geo.polygons.vector_options import VectorOptions
 from tests.geo.class_maps import NODATA, blobs, burn, regions
 from tests.geo.vector_features import read
 

@@ -20,7 +20,6 @@ from rasterio.rio.main import main_group
 from rasterio.rpc import RPC
 from rasterio.shutil import copy
 
-from mmrs.geo.class_map import write_class_map
 from mmrs.geo.georeference import (
     Georeference,
     allow_missing_georeference,
@@ -28,8 +27,9 @@ from mmrs.geo.georeference import (
     window_transform,
     with_projection_file,
 )
+from mmrs.geo.maps.class_map import write_class_map
+from mmrs.geo.maps.raster_options import RasterOptions
 from mmrs.geo.raster import Raster
-from mmrs.geo.raster_options import RasterOptions
 from mmrs.geo.windows import Window
 
 SHAPE = (300, 270)

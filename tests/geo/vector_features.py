@@ -11,10 +11,10 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from mmrs.geo.georeference import Georeference
-from mmrs.geo.polygon_batch import PolygonBatch, joined
-from mmrs.geo.vector_options import VectorOptions
-from mmrs.geo.vectorize import PolygonStream
-from mmrs.geo.vectors import write_vectors
+from mmrs.geo.polygons.polygon_batch import PolygonBatch, joined
+from mmrs.geo.polygons.vector_options import VectorOptions
+from mmrs.geo.polygons.vectorize import PolygonStream
+from mmrs.geo.polygons.vectors import write_vectors
 from tests.geo.class_maps import blobs, pieces
 
 MAP_CLASSES = ("a", "b", "c", "d")

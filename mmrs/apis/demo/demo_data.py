@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from mmrs.apis.demo.demo_scene import GSD_M, Scene, make_scene, make_tiles
-from mmrs.geo.class_map import write_class_map
+from mmrs.geo.maps.class_map import write_class_map
 from mmrs.geo.raster import Georeference
 
 CLASSES = ("background", "building", "road", "water", "barren", "forest", "agricultural")

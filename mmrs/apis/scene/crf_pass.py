@@ -15,7 +15,7 @@ from mmrs.apis.window.augmented_model import AugmentedWindowModel
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.errors import ConfigError
 from mmrs.geo.raster import Raster
-from mmrs.geo.scene_rows import Floats, SceneRows, Wanted, decide_rows
+from mmrs.geo.rows.scene_rows import Floats, SceneRows, Wanted, decide_rows
 from mmrs.geo.windows import Window
 from mmrs.ops.crf import dense_crf
 

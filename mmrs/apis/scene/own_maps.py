@@ -12,9 +12,9 @@ from rasterio.errors import RasterioError
 from mmrs.apis.scene.scene_settings import Settings, scene_fingerprint
 from mmrs.apis.scene.scene_stream import Scene
 from mmrs.errors import DataError
+from mmrs.geo.maps.raster_output import SUFFIXES
 from mmrs.geo.plain_files import open_plain
 from mmrs.geo.raster import Raster
-from mmrs.geo.raster_output import SUFFIXES
 
 RUN_TAG = "MMRS_RUN"
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.geo.blending import BandAccumulator, BlendKind
-from mmrs.geo.scene_rows import SceneRows, Wanted, decide_rows
+from mmrs.geo.rows.scene_rows import SceneRows, Wanted, decide_rows
 from mmrs.geo.windows import Window, WindowPlan
 
 

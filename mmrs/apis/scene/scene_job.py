@@ -16,7 +16,7 @@ from mmrs.errors import DataError
 from mmrs.geo.palette import NODATA_LABEL
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import BackToGrid
-from mmrs.geo.scene_rows import SceneRows
+from mmrs.geo.rows.scene_rows import SceneRows
 from mmrs.geo.windows import Window
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmrs.apis.scene.own_maps import is_own_output
 from mmrs.errors import DataError, OutputError
-from mmrs.geo.raster_output import SUFFIXES as MAP_SUFFIXES
+from mmrs.geo.maps.raster_output import SUFFIXES as MAP_SUFFIXES
 
 logger = logging.getLogger(__name__)
 

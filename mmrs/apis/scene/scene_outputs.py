@@ -15,18 +15,18 @@ from mmrs.apis.scene.scene_settings import SceneOutputs
 from mmrs.apis.scene.scene_stream import Scene
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.errors import DataError, OutputError
-from mmrs.geo.area_table import AreaTable
 from mmrs.geo.atomic import atomic_path
 from mmrs.geo.disk_space import write_error
 from mmrs.geo.georeference import Georeference
-from mmrs.geo.memory_rows import MemoryRows
+from mmrs.geo.maps.area_table import AreaTable
+from mmrs.geo.maps.publish import Targets, publish
+from mmrs.geo.maps.raster_output import RasterOptions, check_suffix
 from mmrs.geo.pixel_area import PixelAreas, pixel_areas
-from mmrs.geo.publish import Targets, publish
+from mmrs.geo.polygons.vectors import vector_output
 from mmrs.geo.raster import Raster
-from mmrs.geo.raster_output import RasterOptions, check_suffix
-from mmrs.geo.row_spool import RowSpool
-from mmrs.geo.scene_rows import SceneRows
-from mmrs.geo.vectors import vector_output
+from mmrs.geo.rows.memory_rows import MemoryRows
+from mmrs.geo.rows.row_spool import RowSpool
+from mmrs.geo.rows.scene_rows import SceneRows
 from mmrs.geo.vrt import safe_vrt, sources_of
 
 

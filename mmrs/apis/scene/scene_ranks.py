@@ -29,8 +29,8 @@ from mmrs.apis.scene.scene_writer import SceneWriter
 from mmrs.apis.scene.strip_writer import StripWriter, open_strip, resume_strip
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.errors import ConfigError, DataError, OutputError
-from mmrs.geo.row_parcels import pack_rows, unpack_rows
-from mmrs.geo.spool_strips import remove_strip, remove_strips
+from mmrs.geo.rows.row_parcels import pack_rows, unpack_rows
+from mmrs.geo.rows.spool_strips import remove_strip, remove_strips
 
 logger = logging.getLogger(__name__)
 

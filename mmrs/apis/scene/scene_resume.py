@@ -17,13 +17,13 @@ from mmrs.apis.scene.scene_stream import Scene
 from mmrs.apis.scene.scene_writer import needed_from, open_spool, way_back
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.errors import ConfigError, DataError
-from mmrs.geo.leftovers import remove_leftovers
-from mmrs.geo.locked_file import is_held
-from mmrs.geo.publish import count_labels
+from mmrs.geo.maps.leftovers import remove_leftovers
+from mmrs.geo.maps.publish import count_labels
 from mmrs.geo.raster import Raster
 from mmrs.geo.resampled import ResampledRaster
-from mmrs.geo.row_spool import spool_path
-from mmrs.geo.spool_strips import remove_strips
+from mmrs.geo.rows.locked_file import is_held
+from mmrs.geo.rows.row_spool import spool_path
+from mmrs.geo.rows.spool_strips import remove_strips
 from mmrs.geo.windows import Window
 
 _PIECE_ROWS = 256

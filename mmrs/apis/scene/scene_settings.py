@@ -13,12 +13,12 @@ from mmrs.apis.scene.scene_stream import Scene
 from mmrs.errors import OutputError
 from mmrs.geo.array_raster import ArrayRaster
 from mmrs.geo.blending import BlendKind
+from mmrs.geo.maps.raster_output import Compression, Format, Overviews
+from mmrs.geo.polygons.vector_options import VectorOptions
 from mmrs.geo.raster import Raster
-from mmrs.geo.raster_output import Compression, Format, Overviews
 from mmrs.geo.raster_state import place_state, raster_state
-from mmrs.geo.scene_rows import Wanted
-from mmrs.geo.score_codes import ScoreType
-from mmrs.geo.vector_options import VectorOptions
+from mmrs.geo.rows.scene_rows import Wanted
+from mmrs.geo.rows.score_codes import ScoreType
 from mmrs.version import __version__
 
 
@@ -35,7 +35,7 @@ class SceneOutputs:
         probabilities: One band a class, ``NAME_probabilities.tif``.
         score_dtype: How these are stored.
         vectors: Suffix of the polygons to write, such as ``.gpkg``; None for none.
-        min_area_m2: Of polygons, see ``mmrs.geo.vector_options``; or
+        min_area_m2: Of polygons, see ``mmrs.geo.polygons.vector_options``; or
         min_area_px: in pixels.
         simplify_m: Tolerance for simpler borders of polygons, likewise; or
         simplify_px: in pixels. 0 follows the sides of the pixels.

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from mmrs.apis.channels.channel_contract import ChannelContract
 from mmrs.apis.scene.scene_reader import SceneReader
 from mmrs.errors import DataError
-from mmrs.geo.memory_rows import MemoryRows
 from mmrs.geo.raster import Raster
+from mmrs.geo.rows.memory_rows import MemoryRows
 from mmrs.geo.windows import Window, WindowPlan
 
 BATCHES_PER_GROUP = 8  # at most one batch in so many is not full for want of windows

@@ -21,12 +21,12 @@ from mmrs.apis.scene.scene_settings import Settings, scene_fingerprint
 from mmrs.apis.scene.scene_stream import Scene
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.geo.block_cache import cache_bytes
-from mmrs.geo.memory_rows import MemoryRows
-from mmrs.geo.publish import count_labels
+from mmrs.geo.maps.publish import count_labels
 from mmrs.geo.raster import GDAL_CACHE_BYTES, Raster
 from mmrs.geo.resampled import BackToGrid, ResampledRaster
-from mmrs.geo.row_spool import RowSpool
-from mmrs.geo.scene_rows import SceneRows, Wanted
+from mmrs.geo.rows.memory_rows import MemoryRows
+from mmrs.geo.rows.row_spool import RowSpool
+from mmrs.geo.rows.scene_rows import SceneRows, Wanted
 
 logger = logging.getLogger(__name__)
 

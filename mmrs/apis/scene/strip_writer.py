@@ -15,8 +15,8 @@ from mmrs.apis.scene.scene_stream import Scene
 from mmrs.apis.scene.scene_writer import open_spool
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.geo.raster import Raster
-from mmrs.geo.row_spool import RowSpool, spool_path
-from mmrs.geo.spool_strips import strip_target
+from mmrs.geo.rows.row_spool import RowSpool, spool_path
+from mmrs.geo.rows.spool_strips import strip_target
 
 logger = logging.getLogger(__name__)
 

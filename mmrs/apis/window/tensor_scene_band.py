@@ -9,7 +9,7 @@ import torch
 
 from mmrs.apis.window.device_memory import tell_if_too_small
 from mmrs.geo.blending import BlendKind, blend_profile
-from mmrs.geo.scene_rows import SceneRows, Wanted
+from mmrs.geo.rows.scene_rows import SceneRows, Wanted
 from mmrs.geo.windows import Window, WindowPlan
 from mmrs.ops.window_blend import TensorBand
 

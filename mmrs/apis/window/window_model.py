@@ -32,7 +32,7 @@ from mmrs.apis.window.window_protocol import DEFAULT_WINDOW_PX, Size, WindowMode
 from mmrs.compat import safe_load_checkpoint
 from mmrs.errors import CheckpointError, EnvironmentError
 from mmrs.geo.blending import BlendKind
-from mmrs.geo.scene_rows import Wanted
+from mmrs.geo.rows.scene_rows import Wanted
 from mmrs.geo.windows import WindowPlan
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from mmrs.apis.scene.crf_settings import CRFSettings
 from mmrs.apis.window.augmented_model import AugmentedWindowModel
 from mmrs.errors import ConfigError
 from mmrs.geo.array_raster import ArrayRaster
-from mmrs.geo.scene_rows import SceneRows, Wanted
+from mmrs.geo.rows.scene_rows import SceneRows, Wanted
 from mmrs.ops.crf import dense_crf
 from tests.apis.test_predict import ColourModel
 

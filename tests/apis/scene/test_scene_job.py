@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmrs.apis.scene.scene_job import SceneJob, ValidQueue
 from mmrs.apis.scene.scene_stream import Place, ValidRows
-from mmrs.geo.scene_rows import SceneRows
+from mmrs.geo.rows.scene_rows import SceneRows
 from mmrs.geo.windows import plan_windows
 
 HEIGHT, WIDTH = 23, 5

@@ -12,7 +12,7 @@ from PIL import Image
 from mmrs.apis.overlay import write_overlay
 from mmrs.apis.scene.scene_list import SCENE_SUFFIXES, expand_scenes
 from mmrs.errors import DataError, OutputError
-from mmrs.geo.class_map import write_class_map
+from mmrs.geo.maps.class_map import write_class_map
 from tests.fake_data import make_geotiff
 
 

@@ -15,9 +15,9 @@ from mmrs.apis.predict import predict_scenes
 from mmrs.apis.scene.scene_settings import SceneOutputs
 from mmrs.errors import ConfigError, OutputError
 from mmrs.geo.array_raster import ArrayRaster
-from mmrs.geo.locked_file import open_locked
 from mmrs.geo.raster import Raster
-from mmrs.geo.row_spool import spool_path
+from mmrs.geo.rows.locked_file import open_locked
+from mmrs.geo.rows.row_spool import spool_path
 from tests.apis.predict_server import SharpModel
 from tests.fake_data import make_geotiff
 

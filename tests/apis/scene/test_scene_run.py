@@ -307,7 +307,11 @@ def test_vectors_that_cannot_be_written_are_refused_before_anything_is_predicted
 
 
 @pytest.mark.parametrize(
-    "place", ["mmrs.geo.vectors.VectorOutput.finish", "mmrs.geo.area_table.AreaTable.csv_text"]
+    "place",
+    [
+        "mmrs.geo.polygons.vectors.VectorOutput.finish",
+        "mmrs.geo.maps.area_table.AreaTable.csv_text",
+    ],
 )
 def test_where_one_output_cannot_be_finished_none_appears(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

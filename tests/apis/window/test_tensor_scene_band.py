@@ -9,7 +9,7 @@ import torch
 from mmrs.apis.window.tensor_scene_band import TensorSceneBand
 from mmrs.errors import EnvironmentError
 from mmrs.geo.blending import BandAccumulator
-from mmrs.geo.scene_rows import Wanted, decide_rows
+from mmrs.geo.rows.scene_rows import Wanted, decide_rows
 from mmrs.geo.windows import plan_windows
 
 NAMES = ("labels", "confidence", "entropy", "probabilities")

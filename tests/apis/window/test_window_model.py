@@ -16,7 +16,7 @@ from mmrs.apis.window.augmented_model import AugmentedWindowModel
 from mmrs.apis.window.window_model import SegmentorWindowModel, load_window_model
 from mmrs.errors import ConfigError, EnvironmentError
 from mmrs.geo.blending import blend_profile
-from mmrs.geo.scene_rows import Wanted
+from mmrs.geo.rows.scene_rows import Wanted
 from mmrs.geo.windows import plan_windows
 from tests.apis.test_predict import demo_config, read_map, save_model, write_scene
 

@@ -1,0 +1,1 @@
+"""From a map's regions to polygons in a file: borders, rings, sieving, simplifying, formats."""
