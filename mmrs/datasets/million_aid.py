@@ -55,6 +55,7 @@ class MillionAIDDataset(VisitedMixin, BaseDataset):
 
     METAINFO: dict = dict(classes=("unlabelled",), palette=[[0, 0, 0]])
     unlabelled = True
+    takes_any_picture = True  # one band is given three times, a palette as its colours
 
     def __init__(
         self,

@@ -38,6 +38,8 @@ def read_contract(cfg: Config, split: Literal["train", "test"] = "test") -> Chan
     model = cfg.model.get("module") or cfg.model  # test-time augmentation wraps it
     if type_name(dataset) in ("RasterSegDataset", "UnlabelledRasterDataset"):
         contract = _of_raster_dataset(dataset, model)
+    elif type_name(dataset) == "MillionAIDDataset":  # it reads pictures itself, as they are
+        contract = ChannelContract(model_bands(model))
     elif not pipeline:
         contract = ChannelContract(3, "uint8", "reversed")
     else:

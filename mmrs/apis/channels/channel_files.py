@@ -107,12 +107,15 @@ def contract_of_dataset(
         most: How many images to look at, evenly spread.
 
     Returns:
-        None where no image is a raster on the file system.
+        None where no image is a raster on the file system, or the data set makes the same bands
+        of all kinds of pictures.
 
     Raises:
         DataError: An image does not hold the bands or the type that the config says, or that the
             first image has.
     """
+    if getattr(dataset, "takes_any_picture", False):
+        return None
     is_raster = hasattr(dataset, "num_rasters")
     count = dataset.num_rasters if is_raster else len(dataset)
     found = []

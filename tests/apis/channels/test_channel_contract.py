@@ -13,7 +13,12 @@ from mmengine.config import Config
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from mmrs.apis.channels.channel_check import FileWatch, check_label_file, source_bands
+from mmrs.apis.channels.channel_check import (
+    FileWatch,
+    check_label_file,
+    run_contract,
+    source_bands,
+)
 from mmrs.apis.channels.channel_config import read_contract
 from mmrs.apis.channels.channel_contract import (
     META_KEY,
@@ -25,6 +30,7 @@ from mmrs.apis.channels.channel_contract import (
 )
 from mmrs.apis.channels.channel_files import contract_of_raster, open_image
 from mmrs.compat import safe_load_checkpoint
+from mmrs.datasets.million_aid import MillionAIDDataset
 from mmrs.errors import CheckpointError, DataError, LabelError
 from mmrs.geo.raster import Raster
 from mmrs.geo.scaling import BandScaling
@@ -220,6 +226,19 @@ def test_labels_that_fit_no_byte_are_refused(tmp_path: Path) -> None:
     Image.fromarray(ids).save(tmp_path / "a.png")
     with pytest.raises(LabelError, match=r"a\.png: value 300 at \(row 1, col 4\).*LoadAnnotations"):
         check_label_file(str(tmp_path / "a.png"))
+
+
+def test_million_aid_says_its_bands_whatever_its_pictures_hold(tmp_path: Path) -> None:
+    for name, shape in (("a", (8, 8, 3)), ("grey", (8, 8))):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / f"{name}.png")
+    cfg = Config(tiny_config(tmp_path))
+    cfg.model.data_preprocessor = {"type": "mmrs.SelfSupDataPreProcessor", "mean": [1, 2, 3]}
+    cfg.train_dataloader.dataset = {"type": "mmrs.MillionAIDDataset", "pipeline": []}
+    dataset = MillionAIDDataset(data_root=str(tmp_path), size=8, pipeline=[])
+    assert len(dataset) == 2
+    expected = ChannelContract(3, mean=(1, 2, 3))
+    assert run_contract(cfg, "train", dataset) == expected
+    assert expected.network_bands == (1, 2, 3)
 
 
 def test_a_config_says_what_its_raster_data_set_reads(tmp_path: Path) -> None:
