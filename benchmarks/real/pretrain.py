@@ -37,7 +37,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--ratios", nargs="+", type=float, default=list(RATIOS), help="of labels")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4, 5])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2, 3, 4, 5])
+    parser.add_argument(
+        "--frozen-seeds", nargs="*", type=int, default=[0, 1, 2], help="with the backbone frozen"
+    )
     parser.add_argument("--pretrainings", type=int, default=3, help="they take turns")
     parser.add_argument("--pretrain-steps", type=int, default=3600)
     parser.add_argument("--budget", type=float, default=45.0, help="CPU seconds of a fine-tuning")
@@ -46,16 +49,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def row_name(arm: str, ratio: float) -> str:
+def row_name(arm: str, ratio: float, *, frozen: bool) -> str:
     """Row of the result files, such as ``moco_10``: the arm and the per cent of labels."""
-    return f"{arm}_{100 * ratio:g}"
+    return f"{arm}{'_frozen' if frozen else ''}_{100 * ratio:g}"
 
 
-def plan(args: argparse.Namespace) -> list[tuple[Path, dict[str, Any], str, float]]:
-    """File, settings, arm and ratio of labels of every fine-tuning; the arms take turns."""
+def plan(args: argparse.Namespace) -> list[tuple[Path, dict[str, Any], str, float, bool]]:
+    """File, settings, arm, ratio of labels, whether the backbone is frozen; the arms take turns."""
     return [
         (
-            args.out / dataset / "pretrain" / f"{row_name(arm, ratio)}-seed{seed}.json",
+            args.out
+            / dataset
+            / "pretrain"
+            / f"{row_name(arm, ratio, frozen=frozen)}-seed{seed}.json",
             {
                 "dataset": dataset,
                 "model": "hiresnet",
@@ -66,9 +72,11 @@ def plan(args: argparse.Namespace) -> list[tuple[Path, dict[str, Any], str, floa
             },
             arm,
             ratio,
+            frozen,
         )
+        for frozen, seeds in ((False, args.seeds), (True, args.frozen_seeds))
         for dataset in args.datasets
-        for seed in args.seeds
+        for seed in seeds
         for ratio in args.ratios
         for arm in ARMS
     ]
@@ -140,7 +148,7 @@ def pretrained_weights(args: argparse.Namespace, seed: int) -> tuple[Path, str]:
 
 
 def fine_tune(
-    root: Path, settings: dict[str, Any], ratio: float, weights: Path | None
+    root: Path, settings: dict[str, Any], ratio: float, weights: Path | None, *, frozen: bool
 ) -> dict[str, Any]:
     """One fine-tuning, on the part of the labels that its seed draws."""
     from benchmarks.real.data import Subset, load_split
@@ -151,8 +159,8 @@ def fine_tune(
     names = few_names(settings["dataset"], ratio, settings["seed"])
     chosen = [train_set.names.index(name) for name in names]
     few = Subset(names, train_set.images[chosen], train_set.masks[chosen])
-    result = train(Settings(**settings), few, val_set, weights)
-    return {"num_labelled": len(names), **result}
+    result = train(Settings(**settings), few, val_set, weights, frozen=frozen)
+    return {"num_labelled": len(names), "frozen": frozen, **result}
 
 
 def main() -> int:
@@ -175,7 +183,7 @@ def main() -> int:
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    own = {seed: seed % args.pretrainings for seed in args.seeds}
+    own = {seed: seed % args.pretrainings for seed in (*args.seeds, *args.frozen_seeds)}
     starts = {seed: pretrained_weights(args, seed) for seed in sorted(set(own.values()))}
     for seed, (weights, sha256) in starts.items():
         found = once(
@@ -186,13 +194,15 @@ def main() -> int:
         for name, row in found["rows"].items():
             told = f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
             print(f"seed {seed}, {name}: {told}", flush=True)
-    for path, settings, arm, ratio in plan(args):
+    for path, settings, arm, ratio, frozen in plan(args):
         weights, sha256 = starts[own[settings["seed"]]] if arm == "moco" else (None, None)
         names = few_names(settings["dataset"], ratio, settings["seed"])
         run = once(
             path,
-            [settings, names, sha256],
-            lambda s=settings, r=ratio, w=weights: fine_tune(args.data, s, r, w),
+            [settings, names, sha256, *(["frozen"] if frozen else [])],
+            lambda s=settings, r=ratio, w=weights, f=frozen: fine_tune(
+                args.data, s, r, w, frozen=f
+            ),
         )
         print(f"{path.parent.parent.name} {path.stem}: mIoU {run['miou']:.4f}", flush=True)
     return 0

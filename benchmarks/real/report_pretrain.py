@@ -7,6 +7,7 @@ Fills the block between the markers in ``configs/pretrain/README.md`` from the r
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,9 @@ def fine_tuning_table(results: Path, dataset: str) -> str:
     head = ["labels", "start", "iterations", "mIoU, % (mean ± std, range)", "gain, points"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     budgets, seeds_seen = set(), set()
-    for ratio in RATIOS:
+    for frozen, ratio in product((False, True), RATIOS):
         rows = {
-            arm: read_rows(results / dataset / "pretrain", [row_name(arm, ratio)])
+            arm: read_rows(results / dataset / "pretrain", [row_name(arm, ratio, frozen=frozen)])
             for arm in ("none", "moco")
         }
         for arm, found in rows.items():
@@ -72,7 +73,7 @@ def fine_tuning_table(results: Path, dataset: str) -> str:
             both = arm == "moco" and rows["none"]
             cells = [
                 f"{runs[0]['num_labelled']} pictures ({100 * ratio:g} %)",
-                "MoCo v2" if arm == "moco" else "random",
+                ("MoCo v2" if arm == "moco" else "random") + (", frozen" if frozen else ""),
                 f"{np.mean([run['iterations'] for run in runs]):.0f}",
                 percent(found[0].miou),
                 said(gains(found[0], rows["none"][0])[1]) if both else "",

@@ -127,7 +127,12 @@ def class_iou(matrix: np.ndarray) -> list[float]:
 
 
 def train(
-    settings: Settings, train_set: Subset, val_set: Subset, weights: Path | None = None
+    settings: Settings,
+    train_set: Subset,
+    val_set: Subset,
+    weights: Path | None = None,
+    *,
+    frozen: bool = False,
 ) -> dict:
     """Run the budget.
 
@@ -136,6 +141,7 @@ def train(
         train_set: Pictures and masks to train on.
         val_set: Those to score on.
         weights: Of the backbone, from `mmrs.apis.convert_weights`. The head starts as without them.
+        frozen: The backbone's weights stay; only its BatchNorm takes statistics.
 
     Returns:
         Result of the run: parameters, learning curve, final scores, iterations, times.
@@ -147,6 +153,8 @@ def train(
     model = build(config)
     if weights is not None:
         initialize(model.backbone, {"type": "Pretrained", "checkpoint": str(weights)})
+    if frozen:
+        model.backbone.requires_grad_(False)
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True

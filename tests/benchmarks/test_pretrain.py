@@ -14,6 +14,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from benchmarks.real import pretrain_data, pretrain_drift, pretrain_moco, report
+from benchmarks.real import train as real_train
 from benchmarks.real.data import CLASSES, FOLDERS, read_split
 from benchmarks.real.models import config_of
 from benchmarks.real.pretrain import once, parse_args, plan
@@ -106,10 +107,10 @@ def test_a_tenth_of_the_labels_is_one_of_the_training_part(dataset):
 
 def test_both_arms_have_the_same_settings(tmp_path):
     runs = plan(parse_args(["--data", "d", "--out", str(tmp_path), "--budget", "7"]))
-    assert len({path for path, *_ in runs}) == len(runs) == 2 * 2 * 2 * 6
+    assert len({path for path, *_ in runs}) == len(runs) == 2 * 2 * 2 * (6 + 3)
     for none, moco in zip(runs[::2], runs[1::2], strict=True):
         assert (none[2], moco[2]) == ("none", "moco")
-        assert none[1] == moco[1] and none[3] == moco[3] and none[1]["budget_s"] == 7
+        assert none[1] == moco[1] and none[3:] == moco[3:] and none[1]["budget_s"] == 7
 
 
 def test_a_result_is_kept_until_something_else_decides_it(tmp_path):
@@ -205,6 +206,30 @@ def test_converted_weights_start_the_backbone_and_leave_the_head_alone(tmp_path,
         part, _, key = name.partition(".")
         assert torch.equal(pre_trained[name], wanted[key] if part == "backbone" else value)
     assert any(not torch.equal(pre_trained[name], value) for name, value in random.items())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_frozen_backbone_keeps_its_weights_and_the_head_learns(monkeypatch, frozen):
+    starts, ends = [], []
+    build = real_train.build
+
+    def building(config):
+        model = build(config)
+        starts.append({name: value.clone() for name, value in model.named_parameters()})
+        return model
+
+    def remember(model, subset, num_classes, **options):
+        ends.append(dict(model.named_parameters()))
+        return np.eye(num_classes, dtype=np.int64)
+
+    monkeypatch.setattr(real_train, "build", building)
+    monkeypatch.setattr(real_train, "confusion", remember)
+    # a budget that is spent by the first step
+    settings = Settings("cloud_shadow", "hiresnet", 0, 1e-9, 1e-3, 2, 32, num_evaluations=1)
+    train(settings, toy_subset(2), toy_subset(2), frozen=frozen)
+    moved = {name for name, value in starts[0].items() if not torch.equal(value, ends[0][name])}
+    assert any(name.startswith("backbone.") for name in moved) is not frozen
+    assert any(name.startswith("decode_head") for name in moved)
 
 
 def test_histograms_by_hand():
