@@ -39,7 +39,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ratios", nargs="+", type=float, default=list(RATIOS), help="of labels")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2, 3, 4, 5])
     parser.add_argument(
-        "--frozen-seeds", nargs="*", type=int, default=[0, 1, 2], help="with the backbone frozen"
+        "--frozen-seeds",
+        nargs="*",
+        type=int,
+        default=[0, 1, 2, 3, 4, 5],
+        help="with the backbone frozen",
     )
     parser.add_argument("--pretrainings", type=int, default=3, help="they take turns")
     parser.add_argument("--pretrain-steps", type=int, default=3600)

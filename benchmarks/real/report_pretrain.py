@@ -56,14 +56,17 @@ def said(values: np.ndarray) -> str:
 
 def fine_tuning_table(results: Path, dataset: str) -> str:
     """One Markdown table; empty without a finished run."""
-    head = ["labels", "start", "iterations", "mIoU, % (mean ± std, range)", "gain, points"]
+    head = ["labels", "backbone", "iterations", "mIoU, % (mean ± std, range)"]
+    head += ["against random weights, points", "against these, all trained"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     budgets, seeds_seen = set(), set()
-    for frozen, ratio in product((False, True), RATIOS):
+    folder = results / dataset / "pretrain"
+    for ratio, frozen in product(RATIOS, (False, True)):
         rows = {
-            arm: read_rows(results / dataset / "pretrain", [row_name(arm, ratio, frozen=frozen)])
+            arm: read_rows(folder, [row_name(arm, ratio, frozen=frozen)])
             for arm in ("none", "moco")
         }
+        trained = read_rows(folder, [row_name("none", ratio, frozen=False)])
         for arm, found in rows.items():
             if not found:
                 continue
@@ -77,6 +80,7 @@ def fine_tuning_table(results: Path, dataset: str) -> str:
                 f"{np.mean([run['iterations'] for run in runs]):.0f}",
                 percent(found[0].miou),
                 said(gains(found[0], rows["none"][0])[1]) if both else "",
+                said(gains(found[0], trained[0])[1]) if both and frozen and trained else "",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     if not budgets:

@@ -107,7 +107,7 @@ def test_a_tenth_of_the_labels_is_one_of_the_training_part(dataset):
 
 def test_both_arms_have_the_same_settings(tmp_path):
     runs = plan(parse_args(["--data", "d", "--out", str(tmp_path), "--budget", "7"]))
-    assert len({path for path, *_ in runs}) == len(runs) == 2 * 2 * 2 * (6 + 3)
+    assert len({path for path, *_ in runs}) == len(runs) == 2 * 2 * 2 * (6 + 6)
     for none, moco in zip(runs[::2], runs[1::2], strict=True):
         assert (none[2], moco[2]) == ("none", "moco")
         assert none[1] == moco[1] and none[3:] == moco[3:] and none[1]["budget_s"] == 7
@@ -282,7 +282,7 @@ def test_the_page_has_what_was_measured_and_no_more(tmp_path):
     fill_page(tmp_path, page)
     text = page.read_text()
     assert text.startswith("above\n") and text.endswith("\nbelow\n") and "\nold\n" not in text
-    assert "| 28 pictures (10 %) | random | 10 | 60.0 ± 10.0 (50.0 to 70.0) |  |" in text
+    assert "| 28 pictures (10 %) | random | 10 | 60.0 ± 10.0 (50.0 to 70.0) |  |  |" in text
     # seed 2 has no partner: gains of seeds 0 and 1 alone
     assert "| MoCo v2 | 10 | 60.5 ± 7.8 (55.0 to 66.0) | +5.5 (-0.9 to +11.9; +5.0, +6.0)" in text
     assert "(100 %)" not in text and "googlemap" not in text
