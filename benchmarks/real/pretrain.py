@@ -132,13 +132,13 @@ def pretrained_weights(args: argparse.Namespace, seed: int) -> tuple[Path, str]:
         result.unlink(missing_ok=True)  # weights are not committed, results are
     counts = Counter(name.partition("/")[0] for name in names)
 
-    def spend() -> dict[str, Any]:
-        return pretrain(settings, unlabelled_windows(args.data), checkpoint)
-
     once(
         result,
         {"settings": asdict(settings), "names": names},
-        lambda: {"pictures": dict(counts), **spend()},
+        lambda: {
+            "pictures": dict(counts),
+            **pretrain(settings, unlabelled_windows(args.data), checkpoint),
+        },
     )
     backbone = Config({"model": {"backbone": config_of("hiresnet", 2)["backbone"]}})
     facts = convert_weights(checkpoint, weights, backbone_config=backbone).facts

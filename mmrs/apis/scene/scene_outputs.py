@@ -16,7 +16,6 @@ from mmrs.apis.scene.scene_stream import Scene
 from mmrs.apis.window.window_protocol import WindowModel
 from mmrs.errors import DataError, OutputError
 from mmrs.geo.atomic import atomic_path
-from mmrs.geo.disk_space import write_error
 from mmrs.geo.georeference import Georeference
 from mmrs.geo.maps.area_table import AreaTable
 from mmrs.geo.maps.publish import Targets, publish
@@ -62,7 +61,7 @@ def publish_scene(
 
         def finish() -> None:
             if table is not None:
-                _write_areas(table, areas_file, paths["areas"])
+                table.write_into(areas_file, paths["areas"])
             # polygons and areas appear before the rasters, none where one cannot be finished
             others.close()
 
@@ -117,17 +116,6 @@ def _vectors(
         )
     )
     return lambda rows: vectors.push(rows.labels, rows.confidence)
-
-
-def _write_areas(table: AreaTable, written: Path, target: Path) -> None:
-    data = table.csv_text().encode()
-    try:
-        written.write_bytes(data)
-        is_same = written.read_bytes() == data
-    except OSError as error:
-        raise write_error(target, error, needed=len(data)) from error
-    if not is_same:
-        raise OutputError("reads back other than it was written", where=target)
 
 
 def _areas(georeference: Georeference, height: int, width: int) -> PixelAreas | None:

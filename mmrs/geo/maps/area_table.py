@@ -146,15 +146,27 @@ class AreaTable:
         Raises:
             OutputError: It cannot be written.
         """
-        path = Path(path)
+        with atomic_path(path) as temporary:
+            self.write_into(temporary, Path(path))
+
+    def write_into(self, temporary: Path, target: Path) -> None:
+        """As ``write_csv``, for callers that rename the file themselves.
+
+        Args:
+            temporary: Where to.
+            target: What it will become, for the messages.
+
+        Raises:
+            OutputError: It cannot be written, or reads back other than it was written.
+        """
         data = self.csv_text().encode()
         try:
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(data)
-                if temporary.read_bytes() != data:
-                    raise OutputError("reads back other than it was written", where=path)
+            temporary.write_bytes(data)
+            is_same = temporary.read_bytes() == data
         except OSError as error:
-            raise write_error(path, error, needed=len(data)) from error
+            raise write_error(target, error, needed=len(data)) from error
+        if not is_same:
+            raise OutputError("reads back other than it was written", where=target)
 
     def _lines(self) -> list[tuple[str, int, float | None, float | None]]:
         """(name, pixels, m², share) of each class, of nodata, and of the classes together."""
